@@ -1,0 +1,25 @@
+"""Full supervised fine-tuning: every weight of the model is trained on the task's examples."""
+
+from __future__ import annotations
+
+from harness.method import Fitted, Method, Work
+from harness.model import load
+from harness.training import SupervisedSettings, fit_supervised
+
+
+class SftSettings(SupervisedSettings):
+    learning_rate: float = 1e-4
+
+
+class Sft(Method):
+    """Full fine-tuning through TRL's SFTTrainer."""
+
+    name = "sft"
+    label = "full SFT"
+    summary = "supervised fine-tuning of all weights"
+    engine = ("training", "lm", "model", "flops", "budget")
+    Settings = SftSettings
+
+    def fit(self, work: Work) -> Fitted:
+        work.report(phase="loading")
+        return fit_supervised(work, load(work.base, work.compute), self.settings)

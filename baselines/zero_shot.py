@@ -1,0 +1,22 @@
+"""The base model as it is: the prompt alone."""
+
+from __future__ import annotations
+
+from harness.lm import CausalLM
+from harness.method import Fitted, Method, Work
+from harness.model import freeze_linear_weights, load
+
+
+class ZeroShot(Method):
+    """Ask the untuned model."""
+
+    name = "zero_shot"
+    label = "zero-shot"
+    summary = "the untuned model, asked with the task's prompt"
+    trains = False
+    engine = ("lm", "model", "flops")
+
+    def fit(self, work: Work) -> Fitted:
+        model = load(work.base, work.compute).requires_grad_(False)
+        freeze_linear_weights(model, work.compute)
+        return Fitted(CausalLM(model, work.tokenizer, work.compute))

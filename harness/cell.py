@@ -1,0 +1,305 @@
+"""One cell, in its own process: train under a meter, predict, store the predictions, score them, write the record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.budget import Meter
+from harness.errors import UserError, one_line
+from harness.hardware import Compute
+from harness.matrix import Cell
+from harness.method import CannotDo, Fitted, Method, Work, make_method
+from harness.model import BaseModel, chat_template
+from harness.record import (
+    CellName,
+    Inference,
+    Keys,
+    Record,
+    Spend,
+    atomic_write,
+    read_record,
+    read_samples,
+    write_record,
+    write_samples,
+)
+from harness.task import Sample, Task, load_task, quiet
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a cell's process needs; plain values only."""
+
+    cell: Cell
+    results: str
+    folders: tuple[str, ...]
+    data_dir: str | None
+    compute: Compute
+    base: BaseModel | None
+    keys: dict[str, str]
+    usd_per_hour: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    rescore: bool = False
+    """the stored predictions are good; only scores are computed again"""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.results) / "cells" / self.cell.id
+
+
+def run_cell(send: Callable[[dict], None], job: Job) -> dict:
+    """Run one cell to its record. Returns a summary for the display; a failure is a record, too."""
+    began = time.perf_counter()
+    send({"phase": "starting"})
+    try:
+        with quiet(), contextlib.redirect_stdout(sys.stderr), _stderr_to(job.folder / "output.log"):
+            record = _run(send, job, began)
+    except CannotDo as why:
+        record = _unfinished(job, "skipped", one_line(why))
+    except UserError as error:
+        if str(error).startswith("cannot save"):
+            raise
+        record = _unfinished(job, "failed", one_line(error))
+    except Exception as error:  # noqa: BLE001 (whatever went wrong, the other cells go on; the traceback is in the log)
+        atomic_write(job.folder / "error.log", redact(traceback.format_exc()))
+        record = _unfinished(job, "failed", redact(one_line(f"{type(error).__name__}: {error}")), log="error.log")
+    else:
+        with contextlib.suppress(OSError):
+            (job.folder / "error.log").unlink(missing_ok=True)
+    write_record(job.folder, record)
+    main = record.metrics.get(record.main_metric)
+    return {
+        "status": record.status,
+        "reason": record.reason,
+        "metric": record.main_metric,
+        "value": main.value if main else None,
+        "seconds": time.perf_counter() - began,
+        "flops": record.spend.flops,
+        "train_seconds": record.spend.seconds,
+    }
+
+
+def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
+    import torch
+
+    cell, compute = job.cell, job.compute
+    torch.set_num_threads(compute.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(cell.seed)
+    task = load_task(cell.task, [Path(f) for f in job.folders], Path(job.data_dir) if job.data_dir else None)
+    method = make_method(cell.method, cell.settings)
+    template = chat_template(job.base.tokenizer()) if task.meta.chat_template and job.base else None
+    samples = task.samples(template, cell.split, cell.test_limit)
+    if job.rescore:
+        return _rescored(job, task, samples)
+    meter = Meter(cell.budget if method.trains else None, usd_per_hour=job.usd_per_hour)
+    fitted = _fit(send, job, method, task, template, meter)
+    send({"phase": "predicting", "share": meter.share()})
+    lines = _predict(send, task, samples, fitted)
+    write_samples(job.folder, lines)
+    send({"phase": "scoring"})
+    record = _scored(job, task, samples, read_samples(job.folder))
+    return record.model_copy(
+        update={
+            "label": cell.label or method.label,
+            "settings": method.settings.model_dump(),
+            "spend": _spend(meter, fitted, torch),
+            "inference": _inference(fitted, len(samples)),
+            "trainable_parameters": fitted.trainable_parameters,
+            "stored_bytes": fitted.stored_bytes,
+            "curve": meter.curve,
+            "notes": [*task.notes, *fitted.notes],
+            "provenance": job.provenance | {"finished": now(), "cell_seconds": round(time.perf_counter() - began, 3)},
+        }
+    )
+
+
+def _fit(
+    send: Callable[[dict], None], job: Job, method: Method, task: Task, template: Callable[..., str] | None, meter: Meter
+) -> Fitted:
+    last = [0.0]
+
+    def report(**message: Any) -> None:
+        if "loss" not in message or time.perf_counter() - last[0] > 0.2:
+            last[0] = time.perf_counter()
+            send(message)
+
+    assert job.base is not None or not method.uses_model
+    work = Work(
+        task=task,
+        examples=task.examples(template) if method.trains else [],
+        budget_meter=meter,
+        seed=job.cell.seed,
+        compute=job.compute,
+        base=job.base,  # type: ignore[arg-type]  (a method that uses no model never reads it)
+        chat_template=template,
+        report=report,
+    )
+    return method.fit(work)
+
+
+def _predict(send: Callable[[dict], None], task: Task, samples: list[Sample], fitted: Fitted) -> list[dict]:
+    """Ask the predictor everything at once, through lm-eval's requests and filters."""
+    from harness.score import stored_sample
+
+    requests = [request for sample in samples for request in sample.requests]
+    kinds = {request.request_type for request in requests}
+    if len(kinds) != 1:
+        raise UserError(f"{task.where}: requests of several types ({', '.join(sorted(kinds))}) in one task")
+    fitted.lm.progress = lambda done, total: send({"phase": "predicting", "done": done / total})
+    answers = getattr(fitted.lm, kinds.pop())(requests)
+    for request, answer in zip(requests, answers, strict=True):
+        request.resps = [answer]
+    task.lm_eval._instances = requests
+    task.lm_eval.apply_filters()
+    found = []
+    for sample in samples:
+        filtered = next(iter(sample.requests[0].filtered_resps.values()))
+        found.append(stored_sample(sample, [request.resps[0] for request in sample.requests], filtered))
+    return found
+
+
+def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> Record:
+    """A record with metrics, from the stored predictions."""
+    from harness.resolve import score_key
+    from harness.score import score
+
+    metrics, confusion = score(task, samples, lines)
+    if not task.meta.redistribute:
+        for line in lines:  # text that may not be passed on stays on the machine that has it
+            for name in ("prompt", "text"):
+                line[name] = None
+    sha = write_samples(job.folder, lines)
+    hidden = not metrics
+    return Record(
+        cell=CellName.model_validate(job.cell.spec),
+        status="unscored" if hidden else "ok",
+        reason="no test sample has a reference: predictions are stored, nothing is scored" if hidden else "",
+        main_metric=task.meta.main_metric,
+        metrics=metrics,
+        confusion=confusion,
+        task={
+            **task.meta.model_dump(),
+            "choices": list(task.choices),
+            "test_samples": len(samples),
+            "train_examples": len(task.docs("train")) if task.config.training_split else 0,
+        },
+        keys=Keys(**job.keys, score=score_key(job.keys["predict"], job.provenance["task"])),
+        samples_sha256=sha,
+        provenance=job.provenance | {"finished": now()},
+    )
+
+
+def _rescored(job: Job, task: Task, samples: list[Sample]) -> Record:
+    """The old record with new scores, from its stored predictions."""
+    old = read_record(job.folder)
+    assert old is not None
+    new = _scored(job, task, samples, read_samples(job.folder))
+    kept = ("label", "settings", "spend", "inference", "trainable_parameters", "stored_bytes", "curve", "notes")
+    return new.model_copy(update={name: getattr(old, name) for name in kept} | {"provenance": old.provenance | {"rescored": now()}})
+
+
+def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:
+    budget = meter.budget
+    return Spend(
+        flops=meter.flops,
+        train_tokens=meter.train_tokens,
+        supervised_tokens=meter.supervised_tokens,
+        generated_tokens=meter.generated_tokens,
+        seconds=meter.seconds,
+        peak_memory_bytes=peak_memory(torch),
+        usd=meter.usd,
+        unspent=max(0.0, budget.amount - meter.spent()) if budget else 0.0,
+        examples=fitted.examples,
+        epochs=fitted.epochs,
+    )
+
+
+def _inference(fitted: Fitted, samples: int) -> Inference:
+    scale = 1000 / max(1, samples)
+    return Inference(
+        flops_per_1000=getattr(fitted.lm, "flops", 0.0) * scale,
+        seconds_per_1000=getattr(fitted.lm, "seconds", 0.0) * scale,
+        generated_tokens_per_1000=getattr(fitted.lm, "generated_tokens", 0) * scale,
+        batches=fitted.lm.batch_plan() if hasattr(fitted.lm, "batch_plan") else "",
+    )
+
+
+def peak_memory(torch: Any) -> int:
+    """Bytes: the device's peak on a GPU, else the process's resident peak."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
+    return Record(
+        cell=CellName.model_validate(job.cell.spec),
+        status=status,
+        reason=reason,
+        log=log,
+        label=job.cell.label,
+        keys=Keys(**job.keys),
+        provenance=job.provenance | {"finished": now()},
+    )
+
+
+def failed_record(job: Job, reason: str) -> Record:
+    """For a cell whose process died before it could say why."""
+    return _unfinished(job, "failed", redact(one_line(reason)))
+
+
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Replace the values of environment variables that look like secrets."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAME.search(name):
+            text = text.replace(value, f"<{name}>")
+    return text
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def _stderr_to(path: Path) -> Any:
+    """What libraries print goes to the cell's log, not over the display; an empty log is removed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot save {path}: {error.strerror}; choose another folder with --results") from error
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(stream.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        stream.close()
+        with contextlib.suppress(OSError):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if text.strip():
+                path.write_text(redact(text), encoding="utf-8")
+            else:
+                path.unlink()

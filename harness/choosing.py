@@ -1,0 +1,59 @@
+"""Predictors that give each choice a probability without a language model, in the shape that lm-eval asks for."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from harness.method import CannotDo
+from harness.task import Task
+
+
+class ChoiceLM(LM):
+    """Answers multiple-choice requests with log-probabilities from `probabilities`."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        self.flops = 0.0
+        self.generated_tokens = 0
+        self.seconds = 0.0
+
+    @abstractmethod
+    def probabilities(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
+        """For each text, a probability by choice."""
+
+    def batch_plan(self) -> str:
+        return ""
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        started = time.perf_counter()
+        texts = [self.task.text(request.doc) for request in requests]
+        unique = list(dict.fromkeys(texts))
+        known = dict(zip(unique, self.probabilities(unique), strict=True))
+        answers = []
+        for request, text in zip(requests, texts, strict=True):
+            choice = request.args[1].strip()
+            probability = known[text].get(choice, 0.0)
+            best = max(known[text].values(), default=0.0)
+            answers.append((math.log(max(probability, 1e-12)), probability == best))
+        self.seconds += time.perf_counter() - started
+        return answers
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        raise CannotDo("this method chooses among fixed labels and cannot rate free text")
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        raise CannotDo("this method chooses among fixed labels and cannot write text")
+
+
+def fixed_choices(task: Task, method: str) -> tuple[str, ...]:
+    """The task's fixed choices; raises `CannotDo` where it has none."""
+    if task.meta.kind != "classification":
+        raise CannotDo(f"{method} needs fixed labels to choose from; {task.name} is a task of the kind {task.meta.kind}")
+    return task.choices

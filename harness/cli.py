@@ -1,0 +1,164 @@
+"""The command line: parses and calls. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError, unknown
+
+DEFAULT_RESULTS = "results"
+COMMANDS = ("run", "plan", "report", "tasks", "methods")
+
+Report = Callable[[Path], Path]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UserError(f"{message} (tunebench {self.prog.split()[-1]} --help shows what there is)")
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _names(text)]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"seeds '{text}' must be whole numbers with commas between") from error
+
+
+def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("matrix", nargs="?", default="quick", help="a matrix YAML, or the name of one that ships (default: quick)")
+    parser.add_argument("--tasks", type=_names, metavar="A,B", help="these tasks instead of the matrix's")
+    parser.add_argument("--methods", type=_names, metavar="X,Y", help="these methods (names, or path/to/file.py:Class)")
+    parser.add_argument("--model", metavar="ID", help="a Hub id or a local folder instead of the embedded model")
+    parser.add_argument("--budget", metavar="B", help="for every cell: 1e13flops, 50ktok, 120s or 5usd")
+    parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="one cell a seed")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="what is evaluated (default: test)")
+    parser.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="local copies of Hub data sets, as DIR/owner/name")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or fp32 (default: what the processor is fast at)")
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: from cores and memory)")
+    parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), metavar="DIR", help="where records go (default: results)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    from tunebench import __version__
+
+    parser = _Parser(
+        prog="tunebench",
+        description="Fine-tune one small language model in many ways under one budget, and say which way won.",
+    )
+    parser.add_argument("--version", action="version", version=f"tunebench {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    run = commands.add_parser("run", help="run what is missing of a matrix, then report")
+    _matrix_arguments(run)
+    plan = commands.add_parser("plan", help="say what would run, what is cached, time and memory; loads no model")
+    _matrix_arguments(plan)
+    report = commands.add_parser("report", help="rebuild every output from records")
+    report.add_argument("results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)")
+    tasks = commands.add_parser("tasks", help="list the tasks")
+    tasks.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
+    commands.add_parser("methods", help="list the methods and what each needs")
+    return parser
+
+
+def run_command(argv: list[str], write_report: Report) -> int:
+    """Parse, call, and turn what goes wrong into one line and a status: 0 all well, 1 a cell failed, 2 the request was
+    wrong, 130 interrupted."""
+    try:
+        if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+            raise unknown("command", argv[0], COMMANDS)
+        arguments = build_parser().parse_args(argv)
+        if arguments.command is None:
+            build_parser().print_help()
+            return 0
+        return _COMMANDS[arguments.command](arguments, write_report)
+    except UserError as error:
+        print(f"tunebench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntunebench: interrupted; finished cells are kept, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _resolved(arguments: argparse.Namespace, compute: Any) -> list:
+    from harness.matrix import on_split, read_matrix
+    from harness.paths import find_matrix, task_folders
+    from harness.resolve import resolve
+
+    overrides = {
+        "tasks": arguments.tasks,
+        "methods": arguments.methods,
+        "models": [arguments.model] if arguments.model else None,
+        "budget": arguments.budget,
+        "seeds": arguments.seeds,
+    }
+    matrix = on_split(read_matrix(find_matrix(arguments.matrix), overrides), arguments.split)
+    folders = task_folders(arguments.include_path)
+    data_dir = arguments.data_dir.expanduser().resolve() if arguments.data_dir else None
+    if data_dir is not None and not data_dir.is_dir():
+        raise UserError(f"--data-dir {arguments.data_dir} is not a folder")
+    return resolve(matrix, compute, arguments.results, folders, data_dir)
+
+
+def _run(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness.display import Board
+    from harness.hardware import choose_compute
+    from harness.runner import finish, hush, results_lock, run
+
+    hush()
+    compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
+    with results_lock(arguments.results):
+        cells = _resolved(arguments, compute)
+        with Board(workers=compute.workers) as board:
+            for note in dict.fromkeys(note for cell in cells for note in cell.facts.notes):
+                board.say(note)
+            counts = run(cells, arguments.results, board)
+        path, status = finish(arguments.results, counts, write_report)
+    said = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+    print(f"{len(cells)} cells: {said}\nreport: {path}")
+    return status
+
+
+def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness.hardware import choose_compute
+    from harness.plan import print_plan
+    from harness.runner import hush
+
+    hush()
+    compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
+    print_plan(_resolved(arguments, compute), compute, arguments.results)
+    return 0
+
+
+def _report(arguments: argparse.Namespace, write_report: Report) -> int:
+    if not (arguments.results / "cells").is_dir():
+        raise UserError(f"{arguments.results} is not a results folder: it has no 'cells' in it")
+    print(f"report: {write_report(arguments.results)}")
+    return 0
+
+
+def _tasks(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness.listing import print_tasks
+    from harness.paths import task_folders
+
+    print_tasks(task_folders(arguments.include_path))
+    return 0
+
+
+def _methods(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness.listing import print_methods
+
+    print_methods()
+    return 0
+
+
+_COMMANDS = {"run": _run, "plan": _plan, "report": _report, "tasks": _tasks, "methods": _methods}

@@ -1,0 +1,120 @@
+"""What the keys need to know of a task: hashes of its rendered prompts and references, and sizes for the plan.
+
+Rendering takes lm-eval (seconds to import), so the facts of shipped tasks are remembered in the cache under a hash of
+everything that they follow from; with them a run in which nothing is to do never imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.keys import digest, engine_code, versions
+from harness.paths import cache_folder, shipped
+from harness.record import atomic_write
+from harness.taskfiles import TaskFile, find_task_file
+
+if TYPE_CHECKING:
+    from harness.model import BaseModel
+
+#: versions that can change how a prompt is rendered or a data set is read
+_RENDERING = ("lm_eval", "datasets", "jinja2", "transformers", "tokenizers")
+_SCORING_CODE = ("score", "intervals", "classification")
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """One task as one model sees it, on one split."""
+
+    meta: dict[str, Any]
+    train: str
+    """hash of the rendered training pairs; empty where there is no training split"""
+    requests: str
+    """hash of the rendered test requests"""
+    references: str
+    metric_code: str
+    train_examples: int
+    train_tokens: int
+    test_samples: int
+    test_tokens: int
+    """prompt tokens of all distinct test prompts together"""
+    generates: bool
+    longest_answer: int
+    """most new tokens a test sample may take (generation only)"""
+    notes: tuple[str, ...] = ()
+
+
+def task_facts(
+    name: str, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, split: str, limit: int | None, trains: bool
+) -> TaskFacts:
+    """The facts of a task; from the cache where that is safe. Raises `UserError` for everything wrong with the task that a
+    cell would stumble over later."""
+    file = find_task_file(name, folders)
+    remembered = _store(name, file, data_dir, base, split, limit)
+    if remembered is not None and remembered.exists():
+        try:
+            facts = TaskFacts(**_listed(json.loads(remembered.read_text(encoding="utf-8"))))
+        except (ValueError, TypeError):
+            pass
+        else:
+            if not (trains and not facts.train):
+                return facts
+    facts = _observe(name, folders, data_dir, base, split, limit, trains)
+    if remembered is not None and (facts.train or not trains):
+        atomic_write(remembered, json.dumps(asdict(facts), ensure_ascii=False))
+    return facts
+
+
+def _listed(raw: dict) -> dict:
+    return raw | {"notes": tuple(raw["notes"])}
+
+
+def _store(name: str, file: TaskFile | None, data_dir: Path | None, base: BaseModel, split: str, limit: int | None) -> Path | None:
+    """Where the facts are remembered; None for tasks whose data may change behind our back."""
+    if file is None or data_dir is not None or not file.path.is_relative_to(shipped("tasks").resolve()):
+        return None
+    key = digest(
+        [name, file.fingerprint(), base.tokenizer_sha256, split, limit, versions(_RENDERING), engine_code("task", "taskfiles", "facts")]
+    )
+    return cache_folder() / "facts" / f"{key[:32]}.json"
+
+
+def _observe(
+    name: str, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, split: str, limit: int | None, trains: bool
+) -> TaskFacts:
+    from harness.model import chat_template
+    from harness.task import examples_digest, load_task, references_digest, requests_digest
+
+    task = load_task(name, folders, data_dir)
+    tokenizer = base.tokenizer()
+    template = chat_template(tokenizer) if task.meta.chat_template else None
+    examples = task.examples(template) if trains or task.config.training_split else []
+    if trains and not examples:
+        raise UserError(f"{task.where}: the training split of '{name}' is empty")
+    samples = task.samples(template, split, limit)
+    prompts = list(dict.fromkeys(request.args[0] for sample in samples for request in sample.requests))
+    generates = task.lm_eval.OUTPUT_TYPE == "generate_until"
+    settings = task.config.generation_kwargs or {}
+    code = task.file.code() if task.file else digest(str(task.config.to_dict()))
+    return TaskFacts(
+        meta=task.meta.model_dump(),
+        train=examples_digest(examples) if examples else "",
+        requests=requests_digest(samples),
+        references=references_digest(samples),
+        metric_code=digest([code, engine_code(*_SCORING_CODE)]),
+        train_examples=len(examples),
+        train_tokens=_tokens(tokenizer, [e.prompt + e.completion for e in examples]),
+        test_samples=len(samples),
+        test_tokens=_tokens(tokenizer, prompts),
+        generates=generates,
+        longest_answer=int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256))) if generates else 0,
+        notes=tuple(task.notes),
+    )
+
+
+def _tokens(tokenizer: Any, texts: list[str]) -> int:
+    return sum(map(len, tokenizer(texts)["input_ids"])) if texts else 0

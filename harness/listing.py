@@ -1,0 +1,40 @@
+"""``tunebench tasks`` and ``tunebench methods``: what there is. Imports neither lm-eval nor torch for tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import UserError, one_line
+
+
+def print_tasks(folders: Sequence[Path]) -> None:
+    """Name, kind, licence and file of every task below `folders`; a broken one says what is wrong with it."""
+    from harness.task import check_meta
+    from harness.taskfiles import iter_task_files, read_task_file
+
+    for path, name, error in iter_task_files(folders):
+        if error is not None:
+            print(f"{path.name}: {error}")
+        elif name is not None:
+            try:
+                meta = check_meta(read_task_file(path))
+            except UserError as wrong:
+                print(f"{name}: {wrong}")
+                continue
+            said = f"{meta.kind}, {meta.main_metric}, {meta.licence}" if meta else "no metadata.tunebench: inferred when run"
+            print(f"{name:32} {said:48} {path}")
+    print("Any task of lm-eval's own catalogue that has a training split works by its name, too.")
+
+
+def print_methods() -> None:
+    """Name, summary and needs of every installed method."""
+    from harness.method import find_method, methods
+
+    for name in sorted(methods()):
+        try:
+            method = find_method(name)
+        except ImportError as error:
+            print(f"{name:12} cannot be imported: {one_line(error)}")
+            continue
+        print(f"{name:12} {method.summary} (needs {method.needs})")

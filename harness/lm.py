@@ -1,0 +1,175 @@
+"""The model class that evaluation talks to: an lm-eval `TemplateLM` that batches by length and computes few logits.
+
+Requests that differ in their last token only (one-token choices) share one forward pass. Rows are padded on the right
+and no mask is passed: under causal attention a real position never sees the padding behind it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import has_bos_prefix, postprocess_generated_text
+
+from harness.errors import UserError
+from harness.flops import CostModel, cost_model
+from harness.hardware import Compute
+from harness.keys import digest
+from harness.model import autocast, head_at
+
+#: rows computed together; fixed, because a score may move with it (under bf16) and must not move by accident
+BATCH_ROWS = 16
+
+
+class CausalLM(TemplateLM):
+    """A causal language model as lm-eval sees one. Counts the FLOPs, tokens and seconds of what it is asked."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        compute: Compute,
+        *,
+        batch_rows: int = BATCH_ROWS,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.compute = compute
+        self.batch_rows = batch_rows
+        self.progress = progress or (lambda done, total: None)
+        self.costs: CostModel = cost_model(model)
+        self.max_length = int(getattr(model.config, "max_position_embeddings", 2048))
+        self.flops = 0.0
+        self.seconds = 0.0
+        self.generated_tokens = 0
+        self.plan: list[list[str]] = []
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        bos = self.tokenizer.bos_token_id
+        return self.eot_token_id if bos is None else bos
+
+    @property
+    def tokenizer_name(self) -> str:
+        return str(self.tokenizer.name_or_path)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids; a text that already begins with the BOS token gets no second one (as in lm-eval's HFLM)."""
+        if add_special_tokens is None and has_bos_prefix(string, self.tokenizer.decode(self.prefix_token_id)):
+            add_special_tokens = False
+        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+        return self.tokenizer.encode(string, **options)
+
+    def batch_plan(self) -> str:
+        """Digest of what was computed together, in which order."""
+        return digest(self.plan)
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        """(sum of log-probabilities, whether greedy decoding gives it) per (texts, context ids, continuation ids)."""
+        started = time.perf_counter()
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, (_, context, continuation) in enumerate(requests):
+            ids = (context + continuation)[-(self.max_length + 1) :]
+            groups.setdefault(tuple(ids[:-1]), []).append(index)
+        order = sorted(groups, key=lambda ids: (-len(ids), ids))
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        for start in range(0, len(order), self.batch_rows):
+            rows = order[start : start + self.batch_rows]
+            self.plan.append([digest(row) for row in rows])
+            self._score_rows(rows, [[requests[i] for i in groups[row]] for row in rows], [groups[row] for row in rows], answers)
+            self.progress(start + len(rows), len(order))
+        self.seconds += time.perf_counter() - started
+        return answers
+
+    @torch.inference_mode()
+    def _score_rows(
+        self,
+        rows: Sequence[tuple[int, ...]],
+        asked: Sequence[Sequence[tuple[Any, list[int], list[int]]]],
+        indices: Sequence[Sequence[int]],
+        answers: list[tuple[float, bool]],
+    ) -> None:
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id, dtype=torch.long)
+        positions = torch.zeros((len(rows), longest), dtype=torch.bool)
+        kept = []
+        for number, (row, requests) in enumerate(zip(rows, asked, strict=True)):
+            ids[number, : len(row)] = torch.tensor(row)
+            keep = min(len(row), max(len(continuation) for _, _, continuation in requests))
+            positions[number, len(row) - keep : len(row)] = True
+            kept.append(keep)
+            self.flops += self.costs.forward(len(row), logits=keep)
+        device = self.compute.device
+        positions = positions.to(device)
+        with autocast(self.compute), head_at(self.model, positions):
+            logits = self.model(input_ids=ids.to(device), use_cache=False).logits
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        first = 0
+        for keep, requests, numbers in zip(kept, asked, indices, strict=True):
+            row_logprobs = logprobs[first : first + keep]
+            first += keep
+            for (_, _, continuation), number in zip(requests, numbers, strict=True):
+                tail = continuation[-keep:]
+                own = row_logprobs[-len(tail) :]
+                targets = torch.tensor(tail, device=own.device)
+                total = own.gather(1, targets[:, None]).sum().item()
+                answers[number] = (total, bool((own.argmax(-1) == targets).all()))
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        raise UserError("tasks with output_type loglikelihood_rolling (perplexity) have no answers to compare methods by")
+
+    @torch.inference_mode()
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, cut at the first of each request's ``until`` strings. Batches are sorted by length."""
+        started = time.perf_counter()
+        encoded = []
+        for index, request in enumerate(requests):
+            context, settings = request.args
+            new = int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256)))
+            until = settings.get("until") or []
+            until = [until] if isinstance(until, str) else list(until)
+            encoded.append((self.tok_encode(context)[-(self.max_length - new) :], new, until, index))
+        encoded.sort(key=lambda row: (row[1], -len(row[0]), row[0]))
+        answers = [""] * len(encoded)
+        done = 0
+        for batch in _batches(encoded, self.batch_rows):
+            self.plan.append([digest(row[0]) for row in batch])
+            padded = self.tokenizer.pad({"input_ids": [row[0] for row in batch]}, padding_side="left", return_tensors="pt")
+            padded = padded.to(self.compute.device)
+            with autocast(self.compute):
+                out = self.model.generate(
+                    **padded, max_new_tokens=batch[0][1], do_sample=False, pad_token_id=self.tokenizer.pad_token_id
+                )
+            for row, ids in zip(batch, out[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
+                prompt, _, until, index = row
+                length = next((i + 1 for i, token in enumerate(ids) if token == self.eot_token_id), len(ids))
+                self.flops += self.costs.generate(len(prompt), length)
+                self.generated_tokens += length
+                text = self.tokenizer.decode(ids[:length], skip_special_tokens=True)
+                answers[index] = postprocess_generated_text(text, stop=until, think_end_token=None)
+            done += len(batch)
+            self.progress(done, len(encoded))
+        self.seconds += time.perf_counter() - started
+        return answers
+
+
+def _batches(rows: list, size: int) -> list[list]:
+    """Consecutive rows of equal generation length, at most `size` together."""
+    found: list[list] = []
+    for row in rows:
+        if found and len(found[-1]) < size and found[-1][0][1] == row[1]:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found

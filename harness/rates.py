@@ -1,0 +1,126 @@
+"""How long a cell takes: from what earlier cells took on this machine, else from a ten-second probe. Estimates only."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from harness.hardware import Compute, cpu_name
+from harness.keys import digest
+from harness.paths import cache_folder
+from harness.record import atomic_write
+
+if TYPE_CHECKING:
+    from harness.resolve import Resolved
+
+#: seconds to start a cell, load the model and write the record
+_OVERHEAD = {True: 6.0, False: 3.0}
+_PROBE_SECONDS = 10.0
+
+
+def _path(compute: Compute) -> Any:
+    key = digest([cpu_name(), compute.device, compute.precision, compute.threads])[:16]
+    return cache_folder() / "rates" / f"{key}.json"
+
+
+def load_rates(compute: Compute) -> dict[str, float]:
+    """FLOP/s by kind of work (``probe_train``, ``probe_predict``, ``train:<method>``); empty where nothing is known yet."""
+    try:
+        found = json.loads(_path(compute).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): float(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def learn_rates(resolved: Resolved, summary: dict[str, Any]) -> None:
+    """Remember how fast a finished cell trained."""
+    seconds, flops = summary.get("train_seconds") or 0.0, summary.get("flops") or 0.0
+    if summary["status"] == "ok" and seconds > 1 and flops:
+        rates = load_rates(resolved.job.compute)
+        rates[f"train:{resolved.method.name}"] = flops / seconds
+        atomic_write(_path(resolved.job.compute), json.dumps(rates))
+
+
+def predict_flops(resolved: Resolved, config: dict) -> float:
+    """About what evaluating a cell computes: two FLOPs a weight and token."""
+    weights = _block_weights(config)
+    facts = resolved.facts
+    new = facts.test_samples * facts.longest_answer if facts.generates else 0
+    return 2.0 * weights * (facts.test_tokens + new)
+
+
+def _block_weights(config: dict) -> float:
+    """Weights of the blocks and the head, from a Llama-like config (an estimate elsewhere)."""
+    hidden = config.get("hidden_size", config.get("n_embd", 768))
+    layers = config.get("num_hidden_layers", config.get("n_layer", 12))
+    inner = config.get("intermediate_size", 4 * hidden)
+    heads = config.get("num_attention_heads", 12)
+    kv = config.get("num_key_value_heads", heads)
+    return layers * hidden * (2 * hidden + 2 * hidden * kv / heads + 3 * inner) + hidden * config.get("vocab_size", 50_000)
+
+
+def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
+    """Seconds that a cell is likely to take; None where nothing is known of this machine yet."""
+    method, cell = resolved.method, resolved.job.cell
+    if not method.uses_model:
+        return _OVERHEAD[False]
+    predict_rate = rates.get("probe_predict", rates.get("train:lora", rates.get("train:sft")))
+    if predict_rate is None:
+        return None
+    assert resolved.job.base is not None
+    seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
+    if method.trains:
+        if cell.budget.unit == "s":
+            seconds += cell.budget.amount
+        elif cell.budget.unit == "flops":
+            train_rate = rates.get(f"train:{method.name}", rates.get("probe_train", predict_rate))
+            seconds += cell.budget.amount / train_rate
+        elif cell.budget.unit == "tok":
+            flops = 6.0 * _block_weights(resolved.job.base.config()) * cell.budget.amount
+            seconds += flops / rates.get(f"train:{method.name}", rates.get("probe_train", predict_rate))
+    return seconds
+
+
+def estimate_memory(resolved: Resolved) -> int:
+    """Bytes a cell is likely to take at its peak: the imports, the weights, and for full training gradients and moments."""
+    imports = 900 * 2**20
+    if not resolved.method.uses_model or resolved.job.base is None:
+        return imports
+    weights = resolved.job.base.weights_bytes
+    share = 4.0 if resolved.method.name == "sft" else 1.6
+    activations = 2**30 if resolved.method.trains else 2**28
+    return int(imports + share * weights + activations)
+
+
+def probe(compute: Compute, config: dict) -> dict[str, float]:
+    """Time decoder layers of the model's shape with random weights for about ten seconds, and remember the FLOP/s."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from harness.flops import cost_model
+    from harness.model import autocast
+
+    torch.set_num_threads(compute.threads)
+    small = {k: v for k, v in config.items() if k not in ("model_type", "architectures", "transformers_version")}
+    small |= {"num_hidden_layers": 2, "vocab_size": 1024}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **small)).to(compute.device)
+    costs = cost_model(model)
+    ids = torch.randint(0, 1024, (8, 64), device=compute.device)
+    rates = load_rates(compute)
+    for name, trains in (("probe_train", True), ("probe_predict", False)):
+        flops, began = 0.0, 0.0
+        for step in range(10_000):
+            if step == 2:
+                began, flops = time.perf_counter(), 0.0  # the first steps warm up
+            elif step > 2 and time.perf_counter() - began > _PROBE_SECONDS / 2:
+                break
+            with autocast(compute), torch.set_grad_enabled(trains):
+                loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+            if trains:
+                loss.backward()
+                model.zero_grad()
+            flops += 8 * (costs.train(64, logits=64) if trains else costs.forward(64, logits=64))
+        rates[name] = flops / (time.perf_counter() - began)
+    atomic_write(_path(compute), json.dumps(rates))
+    return rates

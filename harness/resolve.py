@@ -1,0 +1,149 @@
+"""From cells to jobs: everything checked before any model loads, and each cell's keys."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cell import Job, now, redact
+from harness.errors import UserError
+from harness.facts import TaskFacts, task_facts
+from harness.hardware import Compute, fingerprint
+from harness.keys import COMPUTING, SCORING, digest, engine_code, versions
+from harness.matrix import Cell, Matrix
+from harness.method import Method, make_method
+from harness.model import BaseModel, describe, find_model
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A cell that is ready to run."""
+
+    job: Job
+    facts: TaskFacts
+    method: Method
+    score: str
+    """the score key that a finished record of this cell would carry"""
+
+
+def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[Path], data_dir: Path | None) -> list[Resolved]:
+    """Check every cell and compute its keys. Raises `UserError` for the first thing wrong, with where it was said."""
+    bases: dict[str, BaseModel] = {}
+    facts: dict[tuple, TaskFacts] = {}
+    methods = {
+        (cell.method, cell.settings): make_method(cell.method, cell.settings, matrix.where(cell.method)) for cell in matrix.cells
+    }
+    _refuse_twins(matrix.cells)
+    shared = provenance(compute)
+    training = {cell.task for cell in matrix.cells if methods[cell.method, cell.settings].trains}
+    found = []
+    for cell in matrix.cells:
+        method = methods[cell.method, cell.settings]
+        if cell.model not in bases:
+            base = find_model(cell.model)
+            assert base is not None
+            bases[cell.model] = base
+        base = bases[cell.model]
+        key = (cell.task, cell.model, cell.split, cell.test_limit)
+        if key not in facts:
+            try:
+                facts[key] = task_facts(
+                    cell.task, folders, data_dir, base, cell.split, cell.test_limit, trains=cell.task in training
+                )
+            except UserError as error:
+                where = f"{matrix.where(cell.task)}: " if cell.task in matrix.lines else ""
+                raise UserError(error if "unknown task" not in str(error) else f"{where}{error}") from error
+        keys = cell_keys(cell, method, facts[key], base, compute)
+        job = Job(
+            cell=cell,
+            results=str(results),
+            folders=tuple(map(str, folders)),
+            data_dir=str(data_dir) if data_dir else None,
+            compute=compute,
+            base=base,
+            keys=keys,
+            usd_per_hour=matrix.usd_per_hour,
+            provenance=shared
+            | {
+                "model": describe(base),
+                "task": {
+                    "train": facts[key].train,
+                    "requests": facts[key].requests,
+                    "references": facts[key].references,
+                    "metric_code": facts[key].metric_code,
+                },
+            },
+        )
+        found.append(Resolved(job, facts[key], method, score_key(keys["predict"], job.provenance["task"])))
+    return found
+
+
+def _refuse_twins(cells: Sequence[Cell]) -> None:
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.id in seen:
+            raise UserError(f"two cells are the same but for their names: {seen[cell.id]} and {cell}")
+        seen[cell.id] = cell
+
+
+def cell_keys(cell: Cell, method: Method, facts: TaskFacts, base: BaseModel, compute: Compute) -> dict[str, str]:
+    """The keys spec, train and predict (the score key needs the predictions' key and the metric's code)."""
+    train = {
+        "method": [method.name, method.settings.model_dump(), method.code(), engine_code(*method.engine)],
+        "data": facts.train if method.trains else "",
+        "seed": cell.seed,
+        "versions": versions(COMPUTING),
+    }
+    if method.trains:
+        train["budget"] = str(cell.budget)
+    if method.uses_model:
+        train["model"] = base.sha256
+        train["compute"] = {"device": compute.device, "precision": compute.precision, "threads": compute.threads}
+    train_key = digest(train)
+    return {"spec": cell.spec_key, "train": train_key, "predict": digest([train_key, facts.requests])}
+
+
+def score_key(predict: str, task: dict[str, str]) -> str:
+    """Predictions, references and the code and versions that score them."""
+    return digest([predict, task["references"], task["metric_code"], versions(SCORING)])
+
+
+def provenance(compute: Compute) -> dict[str, Any]:
+    """What stands beside the keys in every record of a run."""
+    return {
+        "command": redact(command_line()),
+        "started": now(),
+        "code_revision": code_revision(),
+        "packages": versions(["tunebench", *COMPUTING, "scipy", "pandas", "pydantic", "seqeval"]),
+        "hardware": fingerprint(compute),
+    }
+
+
+def command_line() -> str:
+    """The command as it was typed (``make`` passes its own through TUNEBENCH_COMMAND)."""
+    stated = os.environ.get("TUNEBENCH_COMMAND")
+    return stated or shlex.join(["tunebench", *sys.argv[1:]])
+
+
+def code_revision() -> str:
+    """The checkout's commit (with ``+changes`` where files differ), or the installed version."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return f"tunebench {versions(['tunebench']).get('tunebench', 'unknown')}"
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return commit + ("+changes" if dirty else "")

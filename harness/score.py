@@ -1,0 +1,104 @@
+"""Scores from stored predictions: no model. lm-eval's own scoring of each sample first, then aggregates with intervals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness import classification as cl
+from harness.intervals import from_items, from_labels, proportion
+from harness.record import Metric, finite
+from harness.task import Sample, Task
+
+
+def stored_sample(sample: Sample, responses: Sequence[Any], filtered: Any) -> dict:
+    """A line of ``samples.jsonl`` before scoring: what was asked and what was answered."""
+    line: dict[str, Any] = {
+        "doc_id": sample.doc_id,
+        "prompt": sample.prompt,
+        "text": sample.text,
+        "reference": sample.reference,
+    }
+    if sample.choices:
+        logprobs = [float(logprob) for logprob, _ in responses]
+        line["prediction"] = sample.choices[int(np.argmax(logprobs[: len(sample.choices)]))]
+        line["choices"] = list(sample.choices)
+        line["loglikelihoods"] = logprobs
+        line["greedy"] = [bool(greedy) for _, greedy in responses]
+    else:
+        line["prediction"] = filtered if isinstance(filtered, str) else str(filtered)
+        line["raw"] = responses[0]
+    line["scores"] = {}
+    return line
+
+
+def _results(line: dict) -> list:
+    """What lm-eval's ``process_results`` is given, from a stored line."""
+    if "loglikelihoods" in line:
+        return list(zip(line["loglikelihoods"], line["greedy"], strict=True))
+    return [line["prediction"]]
+
+
+def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple[dict[str, Metric], dict[str, dict[str, int]]]:
+    """Metrics and confusion matrix of stored lines, whose `scores` are filled in. Samples without a reference are left
+    unscored; no metric at all means that no label was known."""
+    collected: dict[str, list] = defaultdict(list)
+    for sample, line in zip(samples, lines, strict=True):
+        line["scores"] = {}
+        if sample.reference is None:
+            continue
+        for name, value in task.lm_eval.process_results(sample.doc, _results(line)).items():
+            collected[name].append(value)
+            if isinstance(value, (bool, int, float, np.integer, np.floating)):
+                line["scores"][name] = finite(float(value))
+    if not collected:
+        return {}, {}
+    fixed = task.choices
+    known = [line for line in lines if line["reference"] is not None]
+    gold = cl.numbers([line["reference"] for line in known], fixed)
+    predicted = cl.numbers([line["prediction"] for line in known], fixed)
+    exact = _exact_scores(fixed)
+    better = task.lm_eval.higher_is_better()
+    metrics: dict[str, Metric] = {}
+    for name, items in collected.items():
+        aggregate = task.lm_eval.aggregation().get(name) or np.mean
+        value = float(aggregate(items))
+        metric = exact[name](gold, predicted) if fixed and name in exact else None
+        if metric is None or metric.value is None or abs(metric.value - value) > 1e-9:
+            metric = from_items(items, aggregate, value)  # the task means something of its own by this name
+        metrics[name] = metric.model_copy(update={"higher_is_better": bool(better.get(name, True))})
+    for name, compute in exact.items():
+        if name.startswith("f1_"):
+            metrics[name] = compute(gold, predicted)
+    return metrics, confusion(known, fixed) if fixed else {}
+
+
+def _exact_scores(choices: Sequence[str]) -> dict[str, Any]:
+    """The scores that a confusion matrix determines, by name, each a function of class numbers."""
+    count = len(choices)
+    found: dict[str, Any] = {
+        "acc": lambda gold, predicted: proportion([float(x) for x in gold == predicted]),
+        "macro_f1": lambda gold, predicted: from_labels(
+            gold, predicted, count, lambda g, p, axis=-1: cl.macro_f1(g, p, count, axis)
+        ),
+        "mcc": lambda gold, predicted: from_labels(
+            gold, predicted, count, lambda g, p, axis=-1: cl.matthews(g, p, count, axis)
+        ),
+    }
+    for number, choice in enumerate(choices):
+        found[f"f1_{choice}"] = lambda gold, predicted, number=number: from_labels(
+            gold, predicted, count, lambda g, p, axis=-1: cl.class_f1(g, p, number, axis)
+        )
+    return found
+
+
+def confusion(lines: Sequence[dict], choices: Sequence[str]) -> dict[str, dict[str, int]]:
+    """reference -> prediction -> number of samples, choices in the task's order."""
+    table = {true: dict.fromkeys(choices, 0) for true in choices}
+    for line in lines:
+        row = table.setdefault(line["reference"], {})
+        row[line["prediction"]] = row.get(line["prediction"], 0) + 1
+    return table

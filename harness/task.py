@@ -1,0 +1,322 @@
+"""Tasks are lm-eval tasks: found by name, loaded through its TaskManager, prompted by its templates, with our few extra keys."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UserError, one_line
+from harness.keys import digest
+from harness.taskfiles import TaskFile, find_task_file, unknown_task
+
+Kind = Literal["classification", "multiple_choice", "entities", "generation", "instruction"]
+ChatTemplate = Callable[..., str]
+#: what lm-eval itself uses to draw few-shot examples
+_FEWSHOT_SEED = 1234
+
+
+class Source(BaseModel):
+    """Where data that is not bundled comes from."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    revision: str
+
+
+class TaskMeta(BaseModel):
+    """The block ``metadata.tunebench`` of a task's YAML. Every key has a meaning; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+    main_metric: str
+    licence: str
+    kind: Kind
+    chance: float = Field(ge=0, le=1)
+    chat_template: bool
+    redistribute: bool
+    version: int = Field(ge=1)
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A training pair, rendered by the templates that evaluation uses."""
+
+    prompt: str
+    completion: str
+    doc_id: int
+    text: str
+    """the prompt's own content, without chat markup: what a classical method reads"""
+    ends: bool
+    """whether the completion is followed by the end of the turn (generation) or not (a choice)"""
+
+
+@dataclass
+class Sample:
+    """One test document with the lm-eval requests that it asks; `reference` is None where the label is hidden."""
+
+    doc_id: int
+    doc: dict
+    prompt: str
+    text: str
+    choices: tuple[str, ...]
+    reference: str | None
+    requests: list[Any]
+
+
+@dataclass
+class Task:
+    """An lm-eval task with what the engine needs to know of it."""
+
+    name: str
+    lm_eval: Any
+    meta: TaskMeta
+    file: TaskFile | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Any:
+        return self.lm_eval.config
+
+    @property
+    def where(self) -> str:
+        return str(self.file.path) if self.file else f"lm-eval's task {self.name}"
+
+    @functools.cached_property
+    def choices(self) -> tuple[str, ...]:
+        """The fixed choices of a classification task, else empty."""
+        if self.meta.kind != "classification":
+            return ()
+        return tuple(self.lm_eval.doc_to_choice(self.docs("test")[0]))
+
+    def docs(self, split: str) -> Any:
+        """The documents of ``train``, ``validation`` or ``test`` (test falls back to validation, as in lm-eval)."""
+        if split == "train":
+            name, docs = self.config.training_split, self.lm_eval.training_docs() if self.config.training_split else None
+        elif split == "validation":
+            name, docs = self.config.validation_split, self.lm_eval.validation_docs() if self.config.validation_split else None
+        else:
+            name, docs = "test", self.lm_eval.eval_docs
+        if docs is None:
+            key = "training_split" if split == "train" else f"{split}_split"
+            raise UserError(f"{self.where}: task '{self.name}' has no {split} split: set '{key}' in its YAML")
+        if len(docs) == 0:
+            raise UserError(f"{self.where}: the {split} split '{name}' of task '{self.name}' is empty")
+        return docs
+
+    def _context(self, doc: dict, template: ChatTemplate | None) -> Any:
+        return self.lm_eval.fewshot_context(
+            doc,
+            num_fewshot=self.config.num_fewshot or 0,
+            apply_chat_template=template is not None,
+            chat_template=template,
+            gen_prefix=self.lm_eval.doc_to_prefix(doc),
+        )
+
+    def _requests(self, doc: dict, context: Any, template: ChatTemplate | None, doc_id: int) -> list[Any]:
+        made = self.lm_eval.construct_requests(
+            doc=doc,
+            ctx=context,
+            metadata=(self.name, doc_id, 1),
+            apply_chat_template=template is not None,
+            chat_template=template,
+        )
+        return made if isinstance(made, list) else [made]
+
+    def _is_choice(self) -> bool:
+        return self.lm_eval.OUTPUT_TYPE == "multiple_choice"
+
+    def text(self, doc: dict) -> str:
+        text = self.lm_eval.doc_to_text(doc)
+        return text if isinstance(text, str) else str(doc)
+
+    def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
+        """The index of the right choice, or the target text; None where the label is hidden. Refuses a label that is no choice."""
+        target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
+        if isinstance(target, list):
+            target = target[0] if target else None
+        if target in (None, "", "None", "null", -1, "-1"):
+            return None
+        if not self._is_choice():
+            return str(target)
+        choices = self.lm_eval.doc_to_choice(doc)
+        if isinstance(target, str) and target in choices:
+            return choices.index(target)
+        if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(choices):
+            return target
+        shown = ", ".join(map(str, choices[:8]))
+        raise UserError(f"{self.where}: document {doc_id} of the {split} split has label {target!r}, which is none of: {shown}")
+
+    def examples(self, template: ChatTemplate | None, split: str = "train") -> list[Example]:
+        """The split's documents as training pairs. `template` renders chat messages (None: no chat template)."""
+        if self.lm_eval.OUTPUT_TYPE not in ("multiple_choice", "generate_until"):
+            raise UserError(f"{self.where}: output_type {self.lm_eval.OUTPUT_TYPE} has no prompt and completion to train on")
+        found = []
+        for doc_id, doc in enumerate(self.docs(split)):
+            gold = self._gold(doc, split, doc_id)
+            if gold is None:
+                raise UserError(f"{self.where}: document {doc_id} of the {split} split has no label")
+            context = self._context(doc, template)
+            if self._is_choice():
+                assert isinstance(gold, int)
+                prompt, completion = self._requests(doc, context, template, doc_id)[gold].args
+            else:
+                delimiter = "" if template else self.config.target_delimiter
+                prompt, completion = context, f"{delimiter}{gold}"
+            found.append(Example(prompt, completion, doc_id, self.text(doc), ends=not self._is_choice()))
+        return found
+
+    def samples(self, template: ChatTemplate | None, split: str = "test", limit: int | None = None) -> list[Sample]:
+        """The split's documents as requests. `limit` takes a fixed pseudo-random subset, the same for every method."""
+        docs = self.docs(split)
+        chosen: Sequence[int] = range(len(docs))
+        if limit is not None and limit < len(docs):
+            ranked = sorted(chosen, key=lambda i: hashlib.sha256(f"{self.name}:{i}".encode()).digest())
+            chosen = sorted(ranked[:limit])
+        self.lm_eval.set_fewshot_seed(_FEWSHOT_SEED)
+        found = []
+        for doc_id in chosen:
+            doc = docs[doc_id]
+            gold = self._gold(doc, split, doc_id)
+            context = self._context(doc, template)
+            choices = tuple(self.lm_eval.doc_to_choice(doc)) if self._is_choice() else ()
+            found.append(
+                Sample(
+                    doc_id=doc_id,
+                    doc=doc,
+                    prompt=context if isinstance(context, str) else "\n".join(context),
+                    text=self.text(doc),
+                    choices=choices,
+                    reference=choices[gold] if isinstance(gold, int) else gold,
+                    requests=self._requests(doc, context, template, doc_id),
+                )
+            )
+        return found
+
+
+def requests_digest(samples: Sequence[Sample]) -> str:
+    """Hash of everything that a predictor is asked, decoding settings included."""
+    return digest([[sample.doc_id, [request.args for request in sample.requests]] for sample in samples])
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    return digest([[e.prompt, e.completion, e.text, e.ends] for e in examples])
+
+
+def references_digest(samples: Sequence[Sample]) -> str:
+    return digest([[sample.doc_id, sample.reference, list(sample.choices)] for sample in samples])
+
+
+def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) -> Task:
+    """A task by name: from `folders` (the first that has it wins), else from lm-eval's own catalogue (about 6 s more)."""
+    file = find_task_file(name, folders)
+    meta = check_meta(file) if file else None
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        extra = {"data_dir": str(data_dir)} if data_dir else None
+        if file:
+            manager = TaskManager(include_path=[str(file.path.parent)], include_defaults=False, metadata=extra)
+        else:
+            manager = TaskManager(metadata=extra)
+            if name not in manager.all_subtasks:
+                raise unknown_task(name, folders, manager.all_subtasks)
+        where = str(file.path) if file else f"lm-eval's task {name}"
+        try:
+            loaded = manager.load(name)["tasks"][name]
+        except UserError:
+            raise
+        except Exception as error:  # whatever a task's own data source raises is the user's to mend
+            raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
+    task = Task(name, loaded, meta or _placeholder(), file)
+    if meta is None:
+        task.meta, task.notes = _infer(loaded)
+        task.notes = [f"task '{name}' states no metadata.tunebench; inferred: {note}" for note in task.notes]
+    known = set(loaded.aggregation())
+    if task.meta.main_metric not in known:
+        from harness.errors import unknown
+
+        line = f":{file.line('main_metric')}" if file else ""
+        raise UserError(f"{where}{line}: {unknown('metric', task.meta.main_metric, known)}")
+    return task
+
+
+def check_meta(file: TaskFile) -> TaskMeta | None:
+    """The task's ``metadata.tunebench`` block, strictly; None where it has none. Needs no import of lm-eval."""
+    metadata = file.config.get("metadata")
+    block = metadata.get("tunebench") if isinstance(metadata, dict) else None
+    if block is None:
+        return None
+    try:
+        return TaskMeta.model_validate(block)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "tunebench"
+        if first["type"] == "extra_forbidden":
+            from harness.errors import unknown
+
+            said = str(unknown("key", key, TaskMeta.model_fields))
+        elif first["type"] == "missing":
+            said = f"key '{key}' is missing"
+        else:
+            said = f"'{key}': {first['msg']}"
+        line = file.line(key) if first["type"] != "missing" else file.line("tunebench")
+        raise UserError(f"{file.source_of(key)}:{line}: metadata.tunebench: {said}") from error
+
+
+def _placeholder() -> TaskMeta:
+    return TaskMeta(
+        main_metric="", licence="", kind="generation", chance=0, chat_template=False, redistribute=False, version=1
+    )
+
+
+def _infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
+    """What can be told of a task that carries no block of ours, and how each guess is said."""
+    metrics = list(loaded.aggregation())
+    kind: Kind = "generation"
+    chance = 0.0
+    if loaded.OUTPUT_TYPE == "multiple_choice":
+        docs = [loaded.eval_docs[i] for i in range(min(50, len(loaded.eval_docs)))]
+        choices = [tuple(loaded.doc_to_choice(doc)) for doc in docs]
+        kind = "classification" if len(set(choices)) == 1 and not loaded.multiple_input else "multiple_choice"
+        chance = sum(1 / len(c) for c in choices) / len(choices)
+    version = loaded.VERSION
+    whole = int(float(version)) if str(version).replace(".", "", 1).isdigit() else 1
+    meta = TaskMeta(
+        main_metric=metrics[0],
+        licence="unknown",
+        kind=kind,
+        chance=chance,
+        chat_template=False,
+        redistribute=False,
+        version=max(1, whole),
+    )
+    notes = [f"main metric {meta.main_metric}, kind {kind}, chance {chance:.3g}, no chat template, licence unknown, text not passed on"]
+    return meta, notes
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """lm-eval, datasets and transformers without their warnings and bars: what matters of them is raised as an error."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    names = ("lm_eval", "datasets", "transformers", "huggingface_hub", "trl", "accelerate", "peft")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

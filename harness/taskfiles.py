@@ -1,0 +1,127 @@
+"""Finding task YAMLs and their lines. lm-eval gives no line numbers and skips broken YAML in silence, so it is parsed here, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import UserError, one_line, unknown
+from harness.keys import code_digest
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``!function module.name`` as plain text: nothing is imported."""
+
+
+_Loader.add_constructor("!function", lambda loader, node: f"!function {loader.construct_scalar(node)}")
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A task's YAML with its includes merged (nothing imported, nothing run), and where each part stands."""
+
+    path: Path
+    config: dict[str, Any]
+    chain: tuple[Path, ...]
+    """the file itself, then what it includes"""
+
+    def source_of(self, key: str) -> Path:
+        """The file of the chain in which `key` stands."""
+        for path in self.chain:
+            if _line(path, key):
+                return path
+        return self.path
+
+    def line(self, key: str) -> int:
+        """The line (from 1) of a key, in `source_of(key)`."""
+        return _line(self.source_of(key), key) or 1
+
+    def fingerprint(self) -> str:
+        """A hash over the bytes of all files in the folders that the task is made of."""
+        folders = {path.parent for path in self.chain}
+        files = [p for folder in sorted(folders) for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+        return code_digest(files)
+
+    def code(self) -> str:
+        """A hash over the Python files of the task: its scoring and data functions."""
+        folders = {path.parent for path in self.chain}
+        return code_digest(p for folder in folders for p in folder.glob("*.py"))
+
+
+def _line(path: Path, key: str) -> int:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip().removeprefix("- ").startswith(f"{key}:"):
+            return number
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: broken YAML: {one_line(error.problem or error)}") from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}:1: cannot be read: {one_line(error)}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}:1: expected a mapping (key: value), found {type(value).__name__}")
+    return value
+
+
+def read_task_file(path: Path, seen: tuple[Path, ...] = ()) -> TaskFile:
+    """A YAML with its ``include`` chain merged as lm-eval merges it: the file's own keys win."""
+    path = path.resolve()
+    if path in seen:
+        raise UserError(f"{path}:{_line(path, 'include')}: include goes in a circle")
+    own = _read(path)
+    chain = [path]
+    merged: dict[str, Any] = {}
+    includes = own.pop("include", [])
+    for item in includes if isinstance(includes, list) else [includes]:
+        target = path.parent / str(item)
+        if not target.is_file():
+            raise UserError(f"{path}:{_line(path, 'include')}: include '{item}' does not exist")
+        included = read_task_file(target, (*seen, path))
+        merged.update(included.config)
+        chain.extend(included.chain)
+    merged.update(own)
+    return TaskFile(path, merged, tuple(chain))
+
+
+def iter_task_files(folders: Iterable[Path]) -> Iterable[tuple[Path, str | None, UserError | None]]:
+    """(path, task name, error) of every YAML below `folders`; groups and partial files have no name."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                config = read_task_file(path).config
+            except UserError as error:
+                yield path, None, error
+                continue
+            name = config.get("task")
+            yield path, name if isinstance(name, str) else None, None
+
+
+def find_task_file(name: str, folders: Sequence[Path]) -> TaskFile | None:
+    """The first YAML below `folders` that defines `name`. A broken file that would define it is an error, not a gap."""
+    broken: list[tuple[Path, UserError]] = []
+    for path, found, error in iter_task_files(folders):
+        if found == name:
+            return read_task_file(path)
+        if error is not None:
+            broken.append((path, error))
+    for path, error in broken:
+        if name in path.stem or f"task: {name}" in path.read_text(encoding="utf-8", errors="replace"):
+            raise error
+    return None
+
+
+def task_names(folders: Iterable[Path]) -> list[str]:
+    return sorted({name for _, name, _ in iter_task_files(folders) if name})
+
+
+def unknown_task(name: str, folders: Sequence[Path], catalogue: Iterable[str] = ()) -> UserError:
+    return unknown("task", name, [*task_names(folders), *catalogue], mend="(tunebench tasks lists them)")

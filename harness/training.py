@@ -1,0 +1,304 @@
+"""Supervised training under a meter: TRL's SFTTrainer over a planned list of examples that ends exactly where the budget does."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import SequentialSampler
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from harness.budget import Meter
+from harness.errors import UserError
+from harness.flops import CostModel, cost_model
+from harness.hardware import Compute
+from harness.lm import CausalLM
+from harness.method import Fitted, Settings, Work
+from harness.model import freeze_linear_weights, head_at
+from harness.task import Example
+
+#: batches within which examples are sorted by length, so that little is padded and much is still random
+_WINDOW = 4
+#: a budget in seconds or dollars stops before a step that could pass it: the slowest step so far, and some
+_STEP_MARGIN = 1.25
+#: how many passes over the data a budget that is not counted ahead may ask for
+_MOST_EPOCHS = 1000
+
+
+class SupervisedSettings(Settings):
+    """What every supervised method can be told."""
+
+    learning_rate: float
+    batch_size: int = 8
+    warmup_share: float = 0.1
+    """share of the budget over which the learning rate rises; it falls to zero over the rest"""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A training pair as tokens: `supervised` of them, at the end, carry loss."""
+
+    ids: tuple[int, ...]
+    supervised: int
+
+
+def encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[Encoded]:
+    """Tokenise as evaluation does (the whole text, then split where the prompt's tokens end). Pairs that are too long lose
+    the beginning of their prompt. Refuses a training set in which nothing would carry loss."""
+    found = []
+    for example in examples:
+        end = tokenizer.eos_token if example.ends else ""
+        whole = tokenizer.encode(example.prompt + example.completion + end)
+        prompt = tokenizer.encode(example.prompt)
+        shared = 0
+        while shared < min(len(prompt), len(whole)) and prompt[shared] == whole[shared]:
+            shared += 1
+        supervised = min(len(whole) - max(1, shared), max_length - 1)
+        if supervised > 0:
+            found.append(Encoded(tuple(whole[-max_length:]), supervised))
+    if not found:
+        raise UserError("no token of the training split would be supervised: its completions are empty")
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The examples that will be trained on, batch by batch, and what each example costs."""
+
+    batches: tuple[tuple[int, ...], ...]
+    """indices into the encoded training set"""
+    flops: tuple[float, ...]
+    """by index"""
+    epochs: float
+    examples: int
+
+
+def make_plan(encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_size: int, seed: int) -> Plan:
+    """Shuffled passes over the data, cut before the first example that the budget cannot pay: short by less than one.
+
+    A budget in seconds or dollars is not known ahead; its plan is long, and training stops by the clock.
+    """
+    flops = tuple(costs.train(len(e.ids), logits=e.supervised) for e in encoded)
+    counted = meter.budget is not None and meter.budget.unit in ("flops", "tok")
+    spent, limit = meter.spent(), meter.budget.amount if meter.budget else 0.0
+    shuffle = random.Random(seed)
+    chosen: list[int] = []
+    full = False
+    for _ in range(_MOST_EPOCHS if meter.budget else 1):
+        order = list(range(len(encoded)))
+        shuffle.shuffle(order)
+        for index in order:
+            price = meter.price(flops=flops[index], tokens=len(encoded[index].ids))
+            if counted and spent + price > limit:
+                full = True
+                break
+            spent += price
+            chosen.append(index)
+        if full or (not counted and len(chosen) > 200_000):
+            break
+    if not chosen:
+        cheapest = min(flops)
+        raise UserError(f"budget {meter.budget} does not pay for one training example (the cheapest is {cheapest:.3g} FLOPs)")
+    batches: list[tuple[int, ...]] = []
+    span = _WINDOW * batch_size
+    for start in range(0, len(chosen), span):
+        window = sorted(chosen[start : start + span], key=lambda index: len(encoded[index].ids))
+        made = [tuple(window[i : i + batch_size]) for i in range(0, len(window), batch_size)]
+        shuffle.shuffle(made)
+        batches.extend(made)
+    return Plan(tuple(batches), flops, len(chosen) / len(encoded), len(chosen))
+
+
+def schedule(share: float, warmup: float) -> float:
+    """The learning rate's factor at a share of the budget: up over `warmup`, then straight down to zero."""
+    if share < warmup:
+        return share / warmup
+    return max(0.0, (1.0 - share) / (1.0 - warmup)) if warmup < 1 else 1.0
+
+
+class _MeteredTrainer(SFTTrainer):
+    """TRL's trainer with three changes: batches come as planned, every step is charged to the meter (which also drives
+    the learning rate), and the output head runs at supervised positions only."""
+
+    def __init__(self, *args: Any, meter: Meter, plan: Plan, encoded: Sequence[Encoded], warmup: float, report: Callable, **kw: Any):
+        self.meter, self.plan, self.encoded, self.warmup, self.tell = meter, plan, encoded, warmup, report
+        self.slowest = 0.0
+        self._step_began = 0.0
+        super().__init__(*args, **kw)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def price_of(self, step: int) -> float:
+        """Of a planned batch, in the budget's own unit; for a clock, the slowest step so far."""
+        batch = self.plan.batches[min(step, len(self.plan.batches) - 1)]
+        flops = sum(self.plan.flops[i] for i in batch)
+        tokens = sum(len(self.encoded[i].ids) for i in batch)
+        return self.meter.price(flops=flops, tokens=tokens, seconds=self.slowest)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        """The rate at the middle of the step to come, by share of the budget."""
+
+        def factor(step: int) -> float:
+            assert self.meter.budget is not None
+            middle = (self.meter.spent() + self.price_of(step) / 2) / self.meter.budget.amount
+            return schedule(min(1.0, middle), self.warmup)
+
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(optimizer if optimizer is not None else self.optimizer, factor)
+        return self.lr_scheduler
+
+    def training_step(self, model: Any, inputs: dict, num_items_in_batch: Any = None) -> torch.Tensor:
+        batch = self.plan.batches[self.state.global_step]
+        self._step_began = time.perf_counter()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.meter.charge(
+            flops=sum(self.plan.flops[i] for i in batch),
+            tokens=sum(len(self.encoded[i].ids) for i in batch),
+            supervised=sum(self.encoded[i].supervised for i in batch),
+        )
+        return loss
+
+    def compute_loss(self, model: Any, inputs: dict, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Mean negative log-likelihood of the supervised tokens. No mask: padding stands on the right, behind everything."""
+        labels = inputs["labels"][:, 1:]
+        positions = torch.zeros_like(inputs["labels"], dtype=torch.bool)
+        positions[:, :-1] = labels != -100
+        with head_at(model, positions):
+            logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
+        return torch.nn.functional.cross_entropy(logits.float(), labels[labels != -100])
+
+
+class _Progress(TrainerCallback):
+    """Stops a clock budget before the step that could pass it; keeps the curve; feeds the display."""
+
+    def __init__(self) -> None:
+        self.trainer: _MeteredTrainer | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        trainer = self.trainer
+        assert trainer is not None and trainer.meter.budget is not None
+        trainer.slowest = max(trainer.slowest, _STEP_MARGIN * (time.perf_counter() - trainer._step_began))
+        if trainer.meter.budget.unit in ("s", "usd") and not trainer.meter.affords(seconds=trainer.slowest):
+            control.should_training_stop = True
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+        if self.trainer is None or not logs or "loss" not in logs:
+            return
+        meter = self.trainer.meter
+        point = {
+            "step": float(state.global_step),
+            "share": meter.share(),
+            "loss": float(logs["loss"]),
+            "learning_rate": float(logs.get("learning_rate", 0.0)),
+            "flops": meter.flops,
+            "tokens": float(meter.train_tokens),
+            "seconds": meter.seconds,
+        }
+        meter.curve.append(point)
+        self.trainer.tell(phase="training", loss=point["loss"], share=point["share"])
+
+
+def train_supervised(
+    model: Any,
+    encoded: Sequence[Encoded],
+    tokenizer: Any,
+    settings: SupervisedSettings,
+    meter: Meter,
+    compute: Compute,
+    seed: int,
+    report: Callable[..., None] = lambda **_: None,
+) -> Plan:
+    """Train `model` in place (whatever of it requires gradients) until the meter's budget is spent; the model at the last
+    step is the result. Returns the plan that was followed."""
+    if meter.budget is None:
+        raise UserError("supervised training needs a budget")
+    plan = make_plan(encoded, cost_model(model), meter, settings.batch_size, seed)
+    rows = [encoded[index] for batch in plan.batches for index in batch]
+    data = Dataset.from_dict(
+        {
+            "input_ids": [list(row.ids) for row in rows],
+            "labels": [[-100] * (len(row.ids) - row.supervised) + list(row.ids[-row.supervised :]) for row in rows],
+        }
+    )
+    progress = _Progress()
+    with tempfile.TemporaryDirectory(prefix="tunebench-") as folder:
+        config = SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=settings.batch_size,
+            max_steps=len(plan.batches),
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.max_grad_norm,
+            optim="adamw_torch_fused",
+            bf16=compute.precision == "bf16",
+            fp16=False,
+            use_cpu=compute.device == "cpu",
+            gradient_checkpointing=False,
+            max_length=None,
+            seed=seed,
+            data_seed=seed,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=compute.device == "cuda",
+            dataset_kwargs={"skip_prepare_dataset": True},
+            remove_unused_columns=False,
+        )
+        trainer = _MeteredTrainer(
+            model=model,
+            args=config,
+            train_dataset=data,
+            processing_class=tokenizer,
+            callbacks=[progress],
+            meter=meter,
+            plan=plan,
+            encoded=encoded,
+            warmup=settings.warmup_share,
+            report=report,
+        )
+        progress.trainer = trainer
+        trainer.pop_callback(_printer())
+        meter.start()
+        try:
+            trainer.train()
+        finally:
+            meter.stop()
+    return plan
+
+
+def fit_supervised(work: Work, model: Any, settings: SupervisedSettings) -> Fitted:
+    """Train what requires gradients of `model` on the task's examples within the budget; the result answers requests."""
+    encoded = encode(work.examples, work.tokenizer, model.config.max_position_embeddings)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    plan = train_supervised(
+        model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report
+    )
+    model.requires_grad_(False)
+    freeze_linear_weights(model, work.compute)
+    return Fitted(
+        CausalLM(model, work.tokenizer, work.compute),
+        trainable_parameters=sum(p.numel() for p in trainable),
+        stored_bytes=sum(p.numel() * p.element_size() for p in trainable),
+        epochs=work.budget_meter.train_tokens / sum(len(e.ids) for e in encoded),
+        examples=plan.examples,
+    )
+
+
+def _printer() -> type[TrainerCallback]:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback

@@ -1,0 +1,1 @@
+"""Records in; markdown and plots out. Runs no model."""

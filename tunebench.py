@@ -1,0 +1,87 @@
+"""tunebench: fine-tune one small language model in many ways under one budget, and say which way won.
+
+The few names here are what tasks, methods and notebooks outside may import; the rest is the engine's own business.
+They are imported when first used, so that ``tunebench --help`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from harness.budget import Budget, Meter
+    from harness.choosing import ChoiceLM, fixed_choices
+    from harness.classification import classification_results, macro_f1_of_pairs, mcc_of_pairs
+    from harness.errors import UserError
+    from harness.matrix import Cell, Matrix, read_matrix
+    from harness.method import CannotDo, Fitted, Method, Settings, Work
+    from harness.record import Record, read_results, read_samples
+    from harness.task import Example, Sample, Task, load_task
+
+_NAMES = {
+    "harness.budget": ("Budget", "Meter"),
+    "harness.choosing": ("ChoiceLM", "fixed_choices"),
+    "harness.classification": ("classification_results", "macro_f1_of_pairs", "mcc_of_pairs"),
+    "harness.errors": ("UserError",),
+    "harness.matrix": ("Cell", "Matrix", "read_matrix"),
+    "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
+    "harness.record": ("Record", "read_results", "read_samples"),
+    "harness.task": ("Example", "Sample", "Task", "load_task"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "Budget",
+    "CannotDo",
+    "Cell",
+    "ChoiceLM",
+    "Example",
+    "Fitted",
+    "Matrix",
+    "Meter",
+    "Method",
+    "Record",
+    "Sample",
+    "Settings",
+    "Task",
+    "UserError",
+    "Work",
+    "classification_results",
+    "fixed_choices",
+    "load_task",
+    "macro_f1_of_pairs",
+    "main",
+    "mcc_of_pairs",
+    "read_matrix",
+    "read_results",
+    "read_samples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tunebench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    from harness.cli import run_command
+
+    return run_command(sys.argv[1:] if argv is None else argv, _write_report)
+
+
+def _write_report(results: Path) -> Path:
+    """The engine knows no report; the front door joins the two."""
+    from reports.report import write_report
+
+    return write_report(results)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
