@@ -1,1 +1,1 @@
-"""The engine: matrix -> cells -> (train under a meter -> predict -> score) -> records. Knows no particular task, method or report."""
+"""The engine: matrix -> cells -> (train under a meter -> predict -> score) -> records. Knows no task, method or report."""

@@ -45,7 +45,7 @@ class Budget:
         raise unknown("budget unit", word, [*UNITS, *_ALIASES], mend=f"(in budget '{text}')")
 
     def __str__(self) -> str:
-        return f"{self.amount:.6g}{self.unit}".replace("e+", "e")
+        return re.sub(r"e\+0*", "e", f"{self.amount:.6g}") + self.unit
 
 
 class BudgetExceeded(RuntimeError):

@@ -17,6 +17,7 @@ from typing import Any
 from harness.budget import Meter
 from harness.errors import UserError, one_line
 from harness.hardware import Compute
+from harness.keys import digest
 from harness.matrix import Cell
 from harness.method import CannotDo, Fitted, Method, Work, make_method
 from harness.model import BaseModel, chat_template
@@ -44,7 +45,7 @@ class Job:
     folders: tuple[str, ...]
     data_dir: str | None
     compute: Compute
-    base: BaseModel | None
+    base: BaseModel
     keys: dict[str, str]
     usd_per_hour: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +99,7 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
     torch.manual_seed(cell.seed)
     task = load_task(cell.task, [Path(f) for f in job.folders], Path(job.data_dir) if job.data_dir else None)
     method = make_method(cell.method, cell.settings)
-    template = chat_template(job.base.tokenizer()) if task.meta.chat_template and job.base else None
+    template = chat_template(job.base.tokenizer()) if task.meta.chat_template else None
     samples = task.samples(template, cell.split, cell.test_limit)
     if job.rescore:
         return _rescored(job, task, samples)
@@ -134,14 +135,13 @@ def _fit(
             last[0] = time.perf_counter()
             send(message)
 
-    assert job.base is not None or not method.uses_model
     work = Work(
         task=task,
         examples=task.examples(template) if method.trains else [],
         budget_meter=meter,
         seed=job.cell.seed,
         compute=job.compute,
-        base=job.base,  # type: ignore[arg-type]  (a method that uses no model never reads it)
+        base=job.base,
         chat_template=template,
         report=report,
     )
@@ -157,7 +157,7 @@ def _predict(send: Callable[[dict], None], task: Task, samples: list[Sample], fi
     if len(kinds) != 1:
         raise UserError(f"{task.where}: requests of several types ({', '.join(sorted(kinds))}) in one task")
     fitted.lm.progress = lambda done, total: send({"phase": "predicting", "done": done / total})
-    answers = getattr(fitted.lm, kinds.pop())(requests)
+    answers = getattr(fitted.lm, kinds.pop())(requests, disable_tqdm=True)
     for request, answer in zip(requests, answers, strict=True):
         request.resps = [answer]
     task.lm_eval._instances = requests
@@ -177,8 +177,9 @@ def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> R
     metrics, confusion = score(task, samples, lines)
     if not task.meta.redistribute:
         for line in lines:  # text that may not be passed on stays on the machine that has it
-            for name in ("prompt", "text"):
-                line[name] = None
+            if line.get("text") is not None:
+                line["text_sha256"] = digest(line["text"])
+            line["prompt"] = line["text"] = None
     sha = write_samples(job.folder, lines)
     hidden = not metrics
     return Record(
@@ -206,7 +207,9 @@ def _rescored(job: Job, task: Task, samples: list[Sample]) -> Record:
     assert old is not None
     new = _scored(job, task, samples, read_samples(job.folder))
     kept = ("label", "settings", "spend", "inference", "trainable_parameters", "stored_bytes", "curve", "notes")
-    return new.model_copy(update={name: getattr(old, name) for name in kept} | {"provenance": old.provenance | {"rescored": now()}})
+    return new.model_copy(
+        update={name: getattr(old, name) for name in kept} | {"provenance": old.provenance | {"rescored": now()}}
+    )
 
 
 def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UserError, unknown
 
 DEFAULT_RESULTS = "results"
+INTERRUPTED = 130
 COMMANDS = ("run", "plan", "report", "tasks", "methods")
 
 Report = Callable[[Path], Path]
@@ -33,7 +34,9 @@ def _seeds(text: str) -> list[int]:
 
 
 def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("matrix", nargs="?", default="quick", help="a matrix YAML, or the name of one that ships (default: quick)")
+    parser.add_argument(
+        "matrix", nargs="?", default="quick", help="a matrix YAML, or the name of one that ships (default: quick)"
+    )
     parser.add_argument("--tasks", type=_names, metavar="A,B", help="these tasks instead of the matrix's")
     parser.add_argument("--methods", type=_names, metavar="X,Y", help="these methods (names, or path/to/file.py:Class)")
     parser.add_argument("--model", metavar="ID", help="a Hub id or a local folder instead of the embedded model")
@@ -45,7 +48,9 @@ def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or fp32 (default: what the processor is fast at)")
     parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: from cores and memory)")
-    parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), metavar="DIR", help="where records go (default: results)")
+    parser.add_argument(
+        "--results", type=Path, default=Path(DEFAULT_RESULTS), metavar="DIR", help="where records go (default: results)"
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="say what would run, what is cached, time and memory; loads no model")
     _matrix_arguments(plan)
     report = commands.add_parser("report", help="rebuild every output from records")
-    report.add_argument("results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)")
+    report.add_argument(
+        "results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)"
+    )
     tasks = commands.add_parser("tasks", help="list the tasks")
     tasks.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
     commands.add_parser("methods", help="list the methods and what each needs")
@@ -86,13 +93,12 @@ def run_command(argv: list[str], write_report: Report) -> int:
         return 2
     except KeyboardInterrupt:
         print("\ntunebench: interrupted; finished cells are kept, the same command goes on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
-def _resolved(arguments: argparse.Namespace, compute: Any) -> list:
+def _matrix(arguments: argparse.Namespace) -> Any:
     from harness.matrix import on_split, read_matrix
-    from harness.paths import find_matrix, task_folders
-    from harness.resolve import resolve
+    from harness.paths import find_matrix
 
     overrides = {
         "tasks": arguments.tasks,
@@ -101,7 +107,13 @@ def _resolved(arguments: argparse.Namespace, compute: Any) -> list:
         "budget": arguments.budget,
         "seeds": arguments.seeds,
     }
-    matrix = on_split(read_matrix(find_matrix(arguments.matrix), overrides), arguments.split)
+    return on_split(read_matrix(find_matrix(arguments.matrix), overrides), arguments.split)
+
+
+def _resolved(arguments: argparse.Namespace, matrix: Any, compute: Any) -> list:
+    from harness.paths import task_folders
+    from harness.resolve import resolve
+
     folders = task_folders(arguments.include_path)
     data_dir = arguments.data_dir.expanduser().resolve() if arguments.data_dir else None
     if data_dir is not None and not data_dir.is_dir():
@@ -115,10 +127,11 @@ def _run(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.runner import finish, hush, results_lock, run
 
     hush()
+    matrix = _matrix(arguments)
     compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
     with results_lock(arguments.results):
-        cells = _resolved(arguments, compute)
-        with Board(workers=compute.workers) as board:
+        cells = _resolved(arguments, matrix, compute)
+        with Board(workers=compute.workers, description=matrix.description) as board:
             for note in dict.fromkeys(note for cell in cells for note in cell.facts.notes):
                 board.say(note)
             counts = run(cells, arguments.results, board)
@@ -135,7 +148,7 @@ def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
 
     hush()
     compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
-    print_plan(_resolved(arguments, compute), compute, arguments.results)
+    print_plan(_resolved(arguments, _matrix(arguments), compute), compute, arguments.results)
     return 0
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from harness.matrix import Cell
@@ -33,6 +34,8 @@ class Board:
     """The state of a run. Methods may be called from several threads."""
 
     workers: int = 1
+    description: str = ""
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     live: bool | None = None
     estimates: dict[str, float | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -83,7 +86,11 @@ class Board:
         mark = f"{row.phase} {int(row.share * 5) if row.phase == 'training' else ''}"
         if self._last_plain.get(row.cell.id) != mark:
             self._last_plain[row.cell.id] = mark
-            told = f", loss {row.loss:.3f}, {row.share:.0%} of {row.cell.budget} spent" if row.phase == "training" and row.loss else ""
+            told = (
+                f", loss {row.loss:.3f}, {row.share:.0%} of {row.cell.budget} spent"
+                if row.phase == "training" and row.loss
+                else ""
+            )
             self._print(f"{row.cell}: {row.phase}{told}")
 
     def finish(

@@ -33,7 +33,7 @@ class LocalExecutor(Executor):
     def __init__(self, workers: int, on_message: Callable[[str, dict], None]) -> None:
         # fork would copy the parent's threads' locks; forkserver children start clean and share the imports
         method = "forkserver" if sys.platform.startswith("linux") else "spawn"
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(_PRELOAD)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="cell")

@@ -73,12 +73,22 @@ def _listed(raw: dict) -> dict:
     return raw | {"notes": tuple(raw["notes"])}
 
 
-def _store(name: str, file: TaskFile | None, data_dir: Path | None, base: BaseModel, split: str, limit: int | None) -> Path | None:
+def _store(
+    name: str, file: TaskFile | None, data_dir: Path | None, base: BaseModel, split: str, limit: int | None
+) -> Path | None:
     """Where the facts are remembered; None for tasks whose data may change behind our back."""
     if file is None or data_dir is not None or not file.path.is_relative_to(shipped("tasks").resolve()):
         return None
     key = digest(
-        [name, file.fingerprint(), base.tokenizer_sha256, split, limit, versions(_RENDERING), engine_code("task", "taskfiles", "facts")]
+        [
+            name,
+            file.fingerprint(),
+            base.tokenizer_sha256,
+            split,
+            limit,
+            versions(_RENDERING),
+            engine_code("task", "taskfiles", "facts"),
+        ]
     )
     return cache_folder() / "facts" / f"{key[:32]}.json"
 
@@ -99,13 +109,15 @@ def _observe(
     prompts = list(dict.fromkeys(request.args[0] for sample in samples for request in sample.requests))
     generates = task.lm_eval.OUTPUT_TYPE == "generate_until"
     settings = task.config.generation_kwargs or {}
-    code = task.file.code() if task.file else digest(str(task.config.to_dict()))
+    config = task.file.config if task.file else task.config.to_dict()
+    scoring = str([config.get(key) for key in ("output_type", "process_results", "metric_list", "metadata")])
+    code = task.file.code() if task.file else ""
     return TaskFacts(
         meta=task.meta.model_dump(),
         train=examples_digest(examples) if examples else "",
-        requests=requests_digest(samples),
+        requests=digest([requests_digest(samples), str(task.config.filter_list)]),
         references=references_digest(samples),
-        metric_code=digest([code, engine_code(*_SCORING_CODE)]),
+        metric_code=digest([code, scoring, engine_code(*_SCORING_CODE)]),
         train_examples=len(examples),
         train_tokens=_tokens(tokenizer, [e.prompt + e.completion for e in examples]),
         test_samples=len(samples),

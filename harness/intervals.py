@@ -42,7 +42,9 @@ def proportion(values: Sequence[float]) -> Metric:
     return Metric(value=sum(values) / n, low=low, high=high, n=n, interval="wilson")
 
 
-def bootstrap(value: float, arrays: tuple[np.ndarray, ...], statistic: Callable[..., Any], *, vectorized: bool) -> tuple[float, float] | None:
+def bootstrap(
+    value: float, arrays: tuple[np.ndarray, ...], statistic: Callable[..., Any], *, vectorized: bool
+) -> tuple[float, float] | None:
     """BCa bootstrap over samples (Efron 1987, scipy's); the percentile interval where BCa is undefined; None where both are
     a point or undefined."""
     for method in ("BCa", "percentile"):

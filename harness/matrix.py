@@ -180,8 +180,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
         raise UserError(f"{where('usd_per_hour')}: usd_per_hour must be a number of dollars, zero or more")
     tasks = [_entry(t, _TASK_KEYS, "tasks", where("tasks")) for t in _as_list(raw.get("tasks"), "tasks", where("tasks"))]
     methods = [
-        _entry(m, _METHOD_KEYS, "methods", where("methods"))
-        for m in _as_list(raw.get("methods"), "methods", where("methods"))
+        _entry(m, _METHOD_KEYS, "methods", where("methods")) for m in _as_list(raw.get("methods"), "methods", where("methods"))
     ]
     models = _as_list(raw.get("models", [DEFAULT_MODEL]), "models", where("models"))
     seeds = _seeds(raw.get("seeds", [0]), where("seeds"))

@@ -86,7 +86,7 @@ class Method(ABC):
     """modules of the engine whose code can change what it gives"""
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = settings or self.Settings()
+        self.settings: Any = settings or self.Settings()
 
     @abstractmethod
     def fit(self, work: Work) -> Fitted:
@@ -124,7 +124,8 @@ def _from_file(path: Path, attribute: str) -> Any:
     module_name = f"tunebench_method_{file_digest(path)[:12]}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -146,7 +147,7 @@ def make_method(name: str, settings: Sequence[tuple[str, Any]] = (), where: str 
     try:
         return found(found.Settings.model_validate(dict(settings)))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UserError(f"{prefix}{unknown(f'setting of {name}', key, found.Settings.model_fields)}") from error

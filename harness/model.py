@@ -139,7 +139,9 @@ def _convert(gguf: Path, target: Path) -> None:
             shutil.rmtree(target)
         part.rename(target)
     except OSError as error:
-        raise UserError(f"cannot write the converted model to {target}: {error.strerror or error}; set TUNEBENCH_CACHE") from error
+        raise UserError(
+            f"cannot write the converted model to {target}: {error.strerror or error}; set TUNEBENCH_CACHE"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -153,7 +155,9 @@ def _from_hub(name: str, make: bool) -> BaseModel | None:
         if not make:
             return None
         mend = "check the id and the network, or give a local folder with --model"
-        raise UserError(f"model {name} cannot be had from the Hub: {type(error).__name__}: {one_line(error, 150)}; {mend}") from error
+        raise UserError(
+            f"model {name} cannot be had from the Hub: {type(error).__name__}: {one_line(error, 150)}; {mend}"
+        ) from error
     path = Path(folder)
     return _describe(name, path, origin=f"hub {name}@{path.name}", licence=_licence(path))
 
@@ -174,7 +178,11 @@ def _describe(name: str, folder: Path, *, origin: str, licence: str) -> BaseMode
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{folder} holds no *.safetensors: other weight formats can run code and are refused")
-    tokens = [p for p in sorted(folder.iterdir()) if p.name.startswith(("tokenizer", "chat_template", "special_tokens", "vocab", "merges"))]
+    tokens = [
+        p
+        for p in sorted(folder.iterdir())
+        if p.name.startswith(("tokenizer", "chat_template", "special_tokens", "vocab", "merges"))
+    ]
     files = [*weights, folder / "config.json", *tokens]
     hashes = _file_hashes(files)
     return BaseModel(
@@ -261,9 +269,10 @@ def freeze_linear_weights(model: Any, compute: Compute) -> None:
         return
     tied = {module.weight.data_ptr() for module in model.modules() if isinstance(module, nn.Embedding)}
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and "lora_" not in name and module.weight.data_ptr() not in tied:
-            if not module.weight.requires_grad:
-                module.weight.data = module.weight.data.to(torch.bfloat16)
+        if not isinstance(module, nn.Linear) or "lora_" in name or module.weight.requires_grad:
+            continue
+        if module.weight.data_ptr() not in tied:
+            module.weight.data = module.weight.data.to(torch.bfloat16)
 
 
 @contextlib.contextmanager

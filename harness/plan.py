@@ -20,7 +20,7 @@ def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> No
 
     rates = load_rates(compute)
     states = [cell_state(cell, mend=False) for cell in cells]
-    models = [cell.job.base for cell in cells if cell.job.base is not None]
+    models = [cell.job.base for cell in cells]
     if models and not any(name.startswith("probe") for name in rates):
         print("measuring this machine's speed for ten seconds, once ...", flush=True)
         rates = probe(compute, models[0].config())
@@ -50,4 +50,5 @@ def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> No
     print(f"{len(cells)} cells, {cached} cached in {results}; about {duration(total / compute.workers)} for the rest ({workers})")
     if largest * compute.workers > memory_bytes():
         need = largest * compute.workers / 2**30
-        print(f"warning: may need {need:.0f} GB of memory, {memory_bytes() / 2**30:.0f} GB are there: use --workers 1 or a smaller model")
+        there = memory_bytes() / 2**30
+        print(f"warning: may need {need:.0f} GB of memory, {there:.0f} GB are there: use --workers 1 or a smaller model")

@@ -68,7 +68,6 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
     predict_rate = rates.get("probe_predict", rates.get("train:lora", rates.get("train:sft")))
     if predict_rate is None:
         return None
-    assert resolved.job.base is not None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
     if method.trains:
         if cell.budget.unit == "s":
@@ -85,7 +84,7 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
 def estimate_memory(resolved: Resolved) -> int:
     """Bytes a cell is likely to take at its peak: the imports, the weights, and for full training gradients and moments."""
     imports = 900 * 2**20
-    if not resolved.method.uses_model or resolved.job.base is None:
+    if not resolved.method.uses_model:
         return imports
     weights = resolved.job.base.weights_bytes
     share = 4.0 if resolved.method.name == "sft" else 1.6

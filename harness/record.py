@@ -91,7 +91,7 @@ class Keys(_Strict):
 class Record(_Strict):
     """What one cell gave."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     cell: CellName
     status: Status
     reason: str = ""
@@ -123,6 +123,15 @@ class Record(_Strict):
     """hashes of task, data and model, code revision, package versions, hardware, exact command, times"""
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+
+
 class DamagedRecord(Exception):
     """A record that cannot be used: from another schema version, or cut in half. The message is one line."""
 
@@ -140,6 +149,7 @@ def atomic_write(path: Path, text: str) -> None:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
+            os.chmod(name, 0o666 & ~_UMASK)  # a temporary file is private; a result is as open as its owner's other files
             os.replace(name, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -71,6 +71,7 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
             usd_per_hour=matrix.usd_per_hour,
             provenance=shared
             | {
+                "method": {"uses_model": method.uses_model, "trains": method.trains},
                 "model": describe(base),
                 "task": {
                     "train": facts[key].train,
@@ -137,13 +138,13 @@ def code_revision() -> str:
     if not (here / ".git").exists():
         return f"tunebench {versions(['tunebench']).get('tunebench', 'unknown')}"
     try:
-        commit = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        ).stdout.strip()  # fmt: skip
+        commit = _git(here, "rev-parse", "--short=12", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return commit + ("+changes" if dirty else "")
+    return commit + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603

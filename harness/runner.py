@@ -34,7 +34,9 @@ def results_lock(results: Path) -> Iterator[None]:
         lock = FileLock(results / ".lock")
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"another run is writing to {results}: wait for it to end, or choose another folder with --results") from error
+        raise UserError(
+            f"another run is writing to {results}: wait for it to end, or choose another folder with --results"
+        ) from error
     except OSError as error:
         mend = "choose another folder with --results"
         raise UserError(f"results folder {results} cannot be written ({error.strerror or error}); {mend}") from error
@@ -93,7 +95,7 @@ def run(cells: Sequence[Resolved], results: Path, board: Board, warm: LocalExecu
             executor.kill()
             raise
         executor.shutdown()
-    write_run(results, cells, board.notes)
+    write_run(results, cells, board)
     return counts
 
 
@@ -131,10 +133,17 @@ def _outcome(future: Future, job: Job) -> dict[str, Any]:
         return summary
 
 
-def write_run(results: Path, cells: Sequence[Resolved], notes: Sequence[str]) -> None:
+def write_run(results: Path, cells: Sequence[Resolved], board: Board) -> None:
     """``run.json``: what the last run asked for, in its order."""
     rows = [{"id": r.job.cell.id, **r.job.cell.spec, "label": r.job.cell.label or r.method.label} for r in cells]
-    body = {"command": command_line(), "finished": now(), "cells": rows, "notes": list(notes)}
+    body = {
+        "command": command_line(),
+        "description": board.description,
+        "started": board.started,
+        "finished": now(),
+        "cells": rows,
+        "notes": board.notes,
+    }
     text = json.dumps(body, indent=1, ensure_ascii=False, default=str)
     path = results / "run.json"
     with contextlib.suppress(OSError, ValueError):

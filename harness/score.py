@@ -84,9 +84,7 @@ def _exact_scores(choices: Sequence[str]) -> dict[str, Any]:
         "macro_f1": lambda gold, predicted: from_labels(
             gold, predicted, count, lambda g, p, axis=-1: cl.macro_f1(g, p, count, axis)
         ),
-        "mcc": lambda gold, predicted: from_labels(
-            gold, predicted, count, lambda g, p, axis=-1: cl.matthews(g, p, count, axis)
-        ),
+        "mcc": lambda gold, predicted: from_labels(gold, predicted, count, lambda g, p, axis=-1: cl.matthews(g, p, count, axis)),
     }
     for number, choice in enumerate(choices):
         found[f"f1_{choice}"] = lambda gold, predicted, number=number: from_labels(

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,7 @@ class Task:
         return text if isinstance(text, str) else str(doc)
 
     def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
-        """The index of the right choice, or the target text; None where the label is hidden. Refuses a label that is no choice."""
+        """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused."""
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
         if isinstance(target, list):
             target = target[0] if target else None
@@ -257,7 +258,8 @@ def check_meta(file: TaskFile) -> TaskMeta | None:
     try:
         return TaskMeta.model_validate(block)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key is also a missing one: the misspelling is what to mend
+        first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
         key = str(first["loc"][0]) if first["loc"] else "tunebench"
         if first["type"] == "extra_forbidden":
             from harness.errors import unknown
@@ -272,9 +274,7 @@ def check_meta(file: TaskFile) -> TaskMeta | None:
 
 
 def _placeholder() -> TaskMeta:
-    return TaskMeta(
-        main_metric="", licence="", kind="generation", chance=0, chat_template=False, redistribute=False, version=1
-    )
+    return TaskMeta(main_metric="", licence="", kind="generation", chance=0, chat_template=False, redistribute=False, version=1)
 
 
 def _infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
@@ -298,7 +298,9 @@ def _infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
         redistribute=False,
         version=max(1, whole),
     )
-    notes = [f"main metric {meta.main_metric}, kind {kind}, chance {chance:.3g}, no chat template, licence unknown, text not passed on"]
+    notes = [
+        f"main metric {meta.main_metric}, kind {kind}, chance {chance:.3g}, no chat template, licence unknown, text not passed on"
+    ]
     return meta, notes
 
 
@@ -316,7 +318,9 @@ def quiet() -> Any:
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""Finding task YAMLs and their lines. lm-eval gives no line numbers and skips broken YAML in silence, so it is parsed here, too."""
+"""Finding task YAMLs and their lines. lm-eval gives no line numbers and skips broken YAML in silence, so we parse, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
     """Reads ``!function module.name`` as plain text: nothing is imported."""
 
 
-_Loader.add_constructor("!function", lambda loader, node: f"!function {loader.construct_scalar(node)}")
+_Loader.add_constructor("!function", lambda loader, node: f"!function {node.value}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class TaskFile:
     def fingerprint(self) -> str:
         """A hash over the bytes of all files in the folders that the task is made of."""
         folders = {path.parent for path in self.chain}
-        files = [p for folder in sorted(folders) for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+        files = [
+            p for folder in sorted(folders) for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts
+        ]
         return code_digest(files)
 
     def code(self) -> str:

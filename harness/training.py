@@ -130,9 +130,12 @@ class _MeteredTrainer(SFTTrainer):
     """TRL's trainer with three changes: batches come as planned, every step is charged to the meter (which also drives
     the learning rate), and the output head runs at supervised positions only."""
 
-    def __init__(self, *args: Any, meter: Meter, plan: Plan, encoded: Sequence[Encoded], warmup: float, report: Callable, **kw: Any):
+    def __init__(
+        self, *args: Any, meter: Meter, plan: Plan, encoded: Sequence[Encoded], warmup: float, report: Callable, **kw: Any
+    ):
         self.meter, self.plan, self.encoded, self.warmup, self.tell = meter, plan, encoded, warmup, report
         self.slowest = 0.0
+        self.lr_scheduler: Any = None
         self._step_began = 0.0
         super().__init__(*args, **kw)
 
@@ -187,7 +190,8 @@ class _Progress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         trainer = self.trainer
-        assert trainer is not None and trainer.meter.budget is not None
+        assert trainer is not None
+        assert trainer.meter.budget is not None
         trainer.slowest = max(trainer.slowest, _STEP_MARGIN * (time.perf_counter() - trainer._step_began))
         if trainer.meter.budget.unit in ("s", "usd") and not trainer.meter.affords(seconds=trainer.slowest):
             control.should_training_stop = True
@@ -284,9 +288,7 @@ def fit_supervised(work: Work, model: Any, settings: SupervisedSettings) -> Fitt
     """Train what requires gradients of `model` on the task's examples within the budget; the result answers requests."""
     encoded = encode(work.examples, work.tokenizer, model.config.max_position_embeddings)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    plan = train_supervised(
-        model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report
-    )
+    plan = train_supervised(model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report)
     model.requires_grad_(False)
     freeze_linear_weights(model, work.compute)
     return Fitted(

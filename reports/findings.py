@@ -33,7 +33,7 @@ def _against(best: Score, other: Score) -> str:
         return f"{far}; without intervals it cannot be said whether that is more than luck"
     if overlap:
         return f"{far}, but their intervals overlap, so {_UNTELLABLE}"
-    return f"{far}, and their intervals do not overlap, so the test samples' luck is an unlikely reason"
+    return f"{far}, more than the luck of the test samples explains (their intervals do not overlap)"
 
 
 def _lead(group: Group, ranked: list[tuple[Row, Score]]) -> str:
@@ -44,7 +44,7 @@ def _lead(group: Group, ranked: list[tuple[Row, Score]]) -> str:
         return f"Only {_name(row)} has a score: {metric} {_said(score)}, {samples}, so there is nothing to compare it with."
     if len(equal) > 1:
         names = listing([_name(other) for other in equal])
-        return f"{names} share the best {metric}: {wording.score(score.value)}, {samples}."
+        return f"{names} share the best {metric}: {_said(score)}, {samples}."
     return f"{_name(row)} scored best: {metric} {_said(score)}, {samples}."
 
 
@@ -67,12 +67,12 @@ def _comparisons(ranked: list[tuple[Row, Score]]) -> list[str]:
     best, score = ranked[0]
     sentences = []
     for families, who in (
-        (("zero_shot",), "The untuned model, asked with the same prompt"),
-        (("classical", "trivial"), "The best method without a language model"),
+        (("zero_shot",), "The untuned model, asked with the same prompt ({}),"),
+        (("classical", "trivial"), "The best method without a language model ({})"),
     ):
         found = next(((row, theirs) for row, theirs in ranked if row.family in families), None)
         if found and found[0] is not best and best.family not in families:
-            sentences.append(f"{who} ({_name(found[0])}), scored {_said(found[1])}: {_against(score, found[1])}.")
+            sentences.append(f"{who.format(_name(found[0]))} scored {_said(found[1])}: {_against(score, found[1])}.")
     return sentences
 
 
@@ -81,7 +81,7 @@ def _rivals(ranked: list[tuple[Row, Score]]) -> str:
     best, score = ranked[0]
     if best.family != "trained":
         return ""
-    others = [(row, theirs) for row, theirs in ranked[1:] if row.family == "trained"]
+    others = [(row, theirs) for row, theirs in ranked[1:] if row.family == "trained" and theirs.value != score.value]
     close = [_name(row) for row, theirs in others if score.overlaps(theirs)]
     if close:
         verb = "overlaps" if len(close) == 1 else "overlap"
@@ -96,7 +96,7 @@ def _beyond_chance(group: Group, score: Score) -> str:
     chance = group.chance
     if chance is None or score.low is None or not score.higher_is_better or score.low > chance:
         return ""
-    return f"Even the best interval reaches down to the chance level ({wording.score(chance)}): nothing here is shown to beat guessing."
+    return f"That interval reaches down to the chance level ({wording.score(chance)}): it is not shown to beat guessing."
 
 
 def findings(group: Group) -> str:
@@ -106,7 +106,13 @@ def findings(group: Group) -> str:
         return "No method gave a score here; the table below says why."
     if len(ranked) == 1:
         return _lead(group, ranked)
-    parts = [_lead(group, ranked), _without_model(ranked), *_comparisons(ranked), _rivals(ranked), _beyond_chance(group, ranked[0][1])]
+    parts = [
+        _lead(group, ranked),
+        _without_model(ranked),
+        *_comparisons(ranked),
+        _rivals(ranked),
+        _beyond_chance(group, ranked[0][1]),
+    ]
     return " ".join(part for part in parts if part)
 
 
@@ -121,20 +127,24 @@ def cautions(group: Group) -> list[str]:
     if tuned and all(len(score.seeds) == 1 for _, score in ranked):
         which = f"one seed ({seeds[0]})" if len(seeds) == 1 else "one seed for each method"
         found.append(
-            f"There is {which}: this compares these trained models, not the methods in general. Another seed shuffles the training "
-            "examples differently and may change the order."
+            f"There is {which}: this compares these trained models, not the methods in general. Another seed shuffles the "
+            "training examples differently and may change the order."
         )
     elif tuned:
         single = [_name(row) for row, score in tuned if len(score.seeds) == 1]
         found.append(
-            "Where a method has several seeds, the score is their mean, and the interval shown is per seed: it runs from the lowest to the "
-            "highest end of the seeds' own 95 % intervals. It is not an interval for the mean."
+            "Where a method has several seeds, the score is their mean, and the interval shown is per seed: it runs from "
+            "the lowest to the highest end of the seeds' own 95 % intervals. It is not an interval for the mean."
         )
         if single:
             found.append(f"Only one seed of {listing(single)} has a score: that says little about the method in general.")
+    if tuned and not any(row.family == "zero_shot" for row, _ in ranked):
+        found.append("There is no score of the untuned model (zero-shot), so what tuning brought cannot be said.")
     sizes = sorted({score.n for _, score in ranked})
     if len(sizes) > 1:
-        found.append(f"Not all methods were scored on the same number of samples ({listing([str(n) for n in sizes])}): compare with care.")
+        found.append(
+            f"Not all methods were scored on the same number of samples ({listing([str(n) for n in sizes])}): compare with care."
+        )
     lost = [_name(row) for row in group.unranked()]
     if lost:
         found.append(f"No score from {listing(lost)}, so the comparison leaves {'it' if len(lost) == 1 else 'them'} out.")

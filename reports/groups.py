@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 from harness.record import Metric, Record
 from reports.results import Entry
+from reports.wording import budget_words
 
 Family = Literal["trivial", "classical", "zero_shot", "untuned", "trained"]
 #: words in a method's name that say that it uses no language model
-_TRIVIAL = {"majority", "random", "constant", "dummy"}
+_TRIVIAL = {"majority", "chance", "random", "constant", "dummy"}
 _CLASSICAL = {"tfidf", "idf", "classical", "logreg", "svm", "bow", "ngram", "bayes", "crf", "fasttext", "dictionary", "lookup"}
 
 
@@ -143,34 +145,36 @@ class Group:
 
     @property
     def may_show_text(self) -> bool:
-        """Whether samples' text may be passed on: every record must say so."""
-        return bool(self.records) and all(record.task.get("redistribute") is True for record in self.records)
+        """Whether samples' text may be passed on: every record with samples must say so."""
+        stated = [record.task.get("redistribute") for row in self.rows for record in row.records]
+        return bool(stated) and all(permission is True for permission in stated)
 
 
 def _rows(entries: Iterable[Entry]) -> tuple[Row, ...]:
-    """Entries by method and settings, in order. A cell without a record joins its method's row where there is only one."""
-    rows: dict[tuple[str, str, str], list[Entry]] = {}
+    """Entries by method, label and settings, in order. What has no label or no record joins its method's row where there is
+    only one."""
     entries = list(entries)
-    for entry in sorted(entries, key=lambda e: e.record is None):
-        key = (entry.method, entry.label, json.dumps(entry.settings, sort_keys=True, default=str))
-        if entry.record is None:
-            same = [known for known in rows if known[0] == entry.method]
-            labelled = [known for known in same if known[1] == entry.label] or same
-            key = labelled[0] if len(labelled) == 1 else key
-        rows.setdefault(key, []).append(entry)
     place = {id(entry): number for number, entry in enumerate(entries)}
-    first = {key: min(place[id(entry)] for entry in members) for key, members in rows.items()}
-    ordered = sorted(rows, key=lambda key: first[key])
-    labels = [key[1] for key in ordered]
+    rows: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in sorted(entries, key=lambda e: (not e.label, e.record is None)):
+        key = (entry.method, entry.label, json.dumps(entry.settings, sort_keys=True, default=str))
+        if key not in rows and (not entry.label or entry.record is None):
+            near = [known for known in rows if known[0] == entry.method]
+            near = [known for known in near if known[2] == key[2]] or near
+            near = [known for known in near if known[1] == entry.label] or near
+            key = near[0] if len(near) == 1 else key
+        rows.setdefault(key, []).append(entry)
+    ordered = sorted(rows, key=lambda key: min(place[id(entry)] for entry in rows[key]))
+    labels = [key[1] or Path(key[0]).stem for key in ordered]
     made: list[Row] = []
-    for key in ordered:
-        label = key[1]
+    for key, label in zip(ordered, labels, strict=True):
+        shown = label
         if labels.count(label) > 1:
             given = ", ".join(f"{name}={value}" for name, value in rows[key][0].settings.items())
-            label = f"{label} ({given or key[0]})"
-            again = sum(row.label.startswith(label) for row in made)
-            label = f"{label} #{again + 1}" if again else label
-        made.append(Row(label, key[0], tuple(rows[key])))
+            shown = f"{label} ({given or 'default settings'})"
+            again = sum(row.label.startswith(shown) for row in made)
+            shown = f"{shown} #{again + 1}" if again else shown
+        made.append(Row(shown, key[0], tuple(sorted(rows[key], key=lambda entry: place[id(entry)]))))
     return tuple(made)
 
 
@@ -193,7 +197,7 @@ def make_groups(entries: Iterable[Entry]) -> list[Group]:
 def _title(group: Group, groups: list[Group]) -> str:
     siblings = [other for other in groups if other.task == group.task]
     parts = [group.task]
-    for name, said in (("model", f"{group.model}"), ("budget", group.budget), ("split", f"{group.split} split")):
+    for name, said in (("model", f"{group.model}"), ("budget", budget_words(group.budget)), ("split", f"{group.split} split")):
         if len({getattr(other, name) for other in siblings}) > 1:
             parts.append(said)
     if len({other.test_limit for other in siblings}) > 1:

@@ -33,7 +33,8 @@ def safe(text: object, limit: int | None = 200) -> str:
             escaped.append("\\" + character)
         else:
             escaped.append(character)
-    return re.sub(r"(?i)www\.", lambda found: found[0][:-1] + "&#46;", "".join(escaped).replace("://", ":&#47;&#47;"))
+    line = "".join(escaped).replace("\\](", "\\]&#40;").replace("://", ":&#47;&#47;")
+    return re.sub(r"(?i)www\.", lambda found: found[0][:-1] + "&#46;", line)
 
 
 def code_block(text: object) -> str:

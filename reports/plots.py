@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.textpath import TextPath
+from matplotlib.ft2font import FT2Font
 
 from harness.errors import UserError
 from harness.record import atomic_write
@@ -27,7 +27,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 INK, MUTED, FAINT, ZONE = "#222222", "#666666", "#DDDDDD", "#F3F3F0"
-_RC = {
+_RC: dict[Any, object] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
@@ -65,7 +65,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
     """A colour, a marker and a line for each label, in order; colour and marker repeat together only after ninety."""
     unique = list(dict.fromkeys(labels))
     return {
-        label: Look(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _LINES[i // 3 % len(_LINES)])
+        label: Look(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _LINES[i // len(_COLOURS) % len(_LINES)])
         for i, label in enumerate(unique)
     }
 
@@ -91,18 +91,21 @@ def save(folder: Path, stem: str, build: Callable[[], Figure]) -> None:
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(name, path)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot save {path}: {error.strerror or error}; free some space or choose another folder") from error
 
 
+def _font() -> FT2Font:
+    return get_font(findfont(FontProperties(family="DejaVu Sans")))
+
+
 @cache
 def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
+    return frozenset(_font().get_charmap())
 
 
 def plain(text: object, limit: int | None = None) -> str:
@@ -113,15 +116,13 @@ def plain(text: object, limit: int | None = None) -> str:
 def fit(text: object, width: int, lines: int = 1) -> str:
     """`text` within `lines` lines of `width` characters. A longer one loses its middle: names differ at their ends."""
     line = plain(text)
-    if len(line) <= width:
-        return line
-    wrapped = textwrap.wrap(line, width, break_long_words=True)
-    if len(wrapped) <= lines:
-        return "\n".join(wrapped)
-    room = width * lines - lines
-    tail = room // 3
-    line = f"{line[: room - tail - 1].rstrip()}…{line[-tail:].lstrip()}"
-    return "\n".join(textwrap.wrap(line, width, break_long_words=True)[:lines])
+    for room in range(min(len(line), width * lines), 0, -1):
+        tail = (room - 1) * 2 // 5
+        short = line if room == len(line) else f"{line[: room - tail - 1].rstrip(' ,')}…{line[len(line) - tail :].lstrip(' ,')}"
+        wrapped = textwrap.wrap(short, width)
+        if len(wrapped) <= lines:
+            return "\n".join(wrapped)
+    return line[:width]
 
 
 def fit_all(labels: Sequence[str], width: int, lines: int = 1) -> dict[str, str]:
@@ -136,9 +137,12 @@ def fit_all(labels: Sequence[str], width: int, lines: int = 1) -> dict[str, str]
 
 def width_of(texts: Iterable[str], size: float = 9.5) -> float:
     """The width of the widest of `texts` (each may have several lines), in inches."""
-    font = FontProperties(family="DejaVu Sans")
-    lines = [line for text in texts for line in text.split("\n") if line.strip()]
-    return max((TextPath((0, 0), line, size=size, prop=font).get_extents().width for line in lines), default=0.0) / 72
+    font, widest = _font(), 0
+    font.set_size(size, 72)
+    for line in (line for text in texts for line in text.split("\n")):
+        font.set_text(line, 0.0)
+        widest = max(widest, font.get_width_height()[0])
+    return widest / 64 / 72
 
 
 def spread(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -171,3 +175,19 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
     """Axes at a place given in inches from the figure's lower left corner."""
     full_width, full_height = figure.get_size_inches()
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
+
+
+def key(axes: Axes, entries: Sequence[tuple[str, Look, float]]) -> None:
+    """The mark and name of each entry in a column at the right of `axes`, as near its own height as fits.
+
+    Entries are (name, look, height in the axes' data); of two equal ones the first stands higher.
+    """
+    low, high = axes.get_ylim()
+    inch = axes.figure.dpi
+    across, unit = inch / axes.bbox.width, (high - low) * inch / axes.bbox.height
+    heights = spread([height for _, _, height in entries][::-1], 0.22 * unit, low + 0.1 * unit, high - 0.1 * unit)[::-1]
+    place = axes.get_yaxis_transform()
+    for (name, look, _), y in zip(entries, heights, strict=True):
+        mark: dict[str, Any] = {"marker": look.marker, "ms": 7, "mfc": look.colour, "mec": "white", "mew": 0.6}
+        axes.plot([1 + 0.26 * across], [y], transform=place, clip_on=False, **mark)
+        axes.text(1 + 0.4 * across, y, name, size=9, va="center_baseline", transform=place)

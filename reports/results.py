@@ -34,6 +34,7 @@ class Entry:
     task: str
     method: str
     label: str
+    """empty where neither the record nor run.json has one"""
     model: str = ""
     budget: str = ""
     seed: int | None = None
@@ -80,13 +81,13 @@ def read_run(results: Path) -> Run:
     )
 
 
-def _from_record(folder: Path, record: Record, asked: bool) -> Entry:
+def _from_record(folder: Path, record: Record, asked: bool, label: str = "") -> Entry:
     cell = record.cell
     return Entry(
         id=folder.name,
         task=cell.task,
         method=cell.method,
-        label=record.label or Path(cell.method).stem,
+        label=record.label or label,
         model=cell.model,
         budget=cell.budget,
         seed=cell.seed,
@@ -111,12 +112,13 @@ def _from_asked(cell: dict[str, Any], status: str, reason: str) -> Entry:
         id=words("id"),
         task=words("task", "unnamed task"),
         method=method,
-        label=words("label", Path(method).stem),
+        label=words("label"),
         model=words("model"),
         budget=words("budget"),
         seed=seed if isinstance(seed, int) else None,
         split=words("split", "test"),
         test_limit=limit if isinstance(limit, int) else None,
+        settings=cell["settings"] if isinstance(cell.get("settings"), dict) else {},
         status=status,
         reason=reason,
     )
@@ -124,12 +126,12 @@ def _from_asked(cell: dict[str, Any], status: str, reason: str) -> Entry:
 
 def read_entries(results: Path, run: Run) -> tuple[list[Entry], list[tuple[str, str]]]:
     """Every cell in display order, and (folder, reason) of damaged records that nobody asked for by that name."""
-    found = dict((folder.name, (folder, record)) for folder, record in read_results(results))
+    found = {folder.name: (folder, record) for folder, record in read_results(results)}
     entries, strays = [], []
     for cell in run.cells:
         folder, record = found.pop(str(cell.get("id")), (None, None))
         if isinstance(record, Record) and folder is not None:
-            entries.append(_from_record(folder, record, asked=True))
+            entries.append(_from_record(folder, record, asked=True, label=str(cell.get("label") or "")))
         elif isinstance(record, DamagedRecord):
             entries.append(_from_asked(cell, "damaged", str(record).replace(f"{results}/", "")))
         else:

@@ -24,7 +24,10 @@ def status(row: Row) -> str:
     earlier = "" if all(entry.asked for entry in row.entries) else " (earlier run)"
     if len(row.entries) == 1 or len(counts) == 1:
         return safe(_STATUS_WORDS.get(row.entries[0].status, row.entries[0].status)) + earlier
-    said = [f"{name}: {number} of {len(row.entries)} seeds" for name, number in sorted(counts.items(), key=lambda item: item[0] != "ok")]
+    said = [
+        f"{name}: {number} of {len(row.entries)} seeds"
+        for name, number in sorted(counts.items(), key=lambda item: item[0] != "ok")
+    ]
     return "; ".join(said) + earlier
 
 
@@ -55,16 +58,22 @@ def results_table(group: Group) -> str:
     return table(pd.DataFrame(lines), right={"", "test samples", *(safe(wording.metric_name(name)) for name in others)})
 
 
-def _reason(entry: Entry, several: bool) -> str:
+def _reason(entry: Entry, label: str, several: bool) -> str:
     seed = f", seed {entry.seed}" if several and entry.seed is not None else ""
-    log = f" The traceback is in {safe(entry.record.log)} in the folder {safe(entry.id)}." if entry.record and entry.record.log else ""
+    log = (
+        f" The traceback is in {safe(entry.record.log)} in the folder {safe(entry.id)}."
+        if entry.record and entry.record.log
+        else ""
+    )
     reason = safe(entry.reason, 300) or "no reason is recorded"
-    return f"**{safe(entry.label, 80)}**{seed}, **{safe(entry.status)}**: {reason}{'' if reason.endswith(('.', '…')) else '.'}{log}"
+    return f"**{safe(label, 80)}**{seed}, **{safe(entry.status)}**: {reason}{'' if reason.endswith(('.', '…')) else '.'}{log}"
 
 
 def unfinished(group: Group) -> str:
     """The cells that gave no score, each with its reason; empty where all did."""
-    return bullets([_reason(entry, len(row.entries) > 1) for row in group.rows for entry in row.entries if entry.status != "ok"])
+    return bullets(
+        [_reason(entry, row.label, len(row.entries) > 1) for row in group.rows for entry in row.entries if entry.status != "ok"]
+    )
 
 
 def seeds_table(group: Group) -> str:
@@ -77,7 +86,9 @@ def seeds_table(group: Group) -> str:
             metric = record.metrics.get(group.main_metric)
             value = wording.score(metric.value) if metric else NONE
             low_high = wording.interval(metric.low, metric.high) if metric else NONE
-            lines.append({"method": safe(row.label, 80), "seed": str(record.cell.seed), "score": value, "95 % interval": low_high})
+            lines.append(
+                {"method": safe(row.label, 80), "seed": str(record.cell.seed), "score": value, "95 % interval": low_high}
+            )
     return table(pd.DataFrame(lines), right={"seed", "score"}) if lines else ""
 
 
@@ -89,7 +100,10 @@ def class_table(group: Group) -> str:
     for row in [row for row, _ in group.ranked()] + group.unranked():
         scores = {name: row.score(name) for name in classes}
         if any(scores.values()):
-            cells = {safe(label, 40): wording.score(score.value) if score else NONE for label, score in zip(classes.values(), scores.values(), strict=True)}
+            cells = {
+                safe(label, 40): wording.score(score.value) if score else NONE
+                for label, score in zip(classes.values(), scores.values(), strict=True)
+            }
             lines.append({"method": safe(row.label, 80), **cells})
     return table(pd.DataFrame(lines), right={safe(label, 40) for label in classes.values()}) if lines else ""
 
@@ -119,7 +133,9 @@ def adapting_table(group: Group) -> str:
             "method": _label(row),
             "training FLOPs": wording.flops(spent),
             "left of the budget": NONE if idle else wording.left_over(left, group.budget),
-            "examples seen": f"{wording.count(examples)} ({epochs:.2g} epochs)" if examples else NONE,
+            "examples seen": f"{wording.count(examples)} ({epochs:.2g} {'epoch' if epochs == 1 else 'epochs'})"
+            if examples
+            else NONE,
             "time": wording.seconds(_mean(row, lambda r: r.spend.seconds)),
             "peak memory": wording.size(_mean(row, lambda r: r.spend.peak_memory_bytes)),
             "trained parameters": wording.count(trained),

@@ -63,6 +63,8 @@ def count(value: float) -> str:
 
 def seconds(value: float) -> str:
     """``0.42 s``, ``48 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if 0 < value < 0.01:
+        return "under 0.01 s"
     if value < 9.95:
         return f"{value:.2g} s"
     whole = round(value)
@@ -119,6 +121,8 @@ def left_over(unspent: float, budget: str) -> str:
     if not amount:
         return said
     percent = 100 * unspent / amount
+    if percent > 99.95:
+        return "all of it"
     return f"{said} ({'under 0.1' if 0 < percent < 0.05 else f'{percent:.1f}'} %)"
 
 

@@ -29,7 +29,11 @@ def load(configuration: str, tunebench: dict, train_on: str = "", data_dir: str 
     for name in _NAMES:
         texts = sorted((t for t, own in labels.items() if own == {name}), key=lambda t: hashlib.sha256(t.encode()).digest())
         test, validation = round(_TEST * len(texts)), round(_VALIDATION * len(texts))
-        for split, part in (("test", texts[:test]), ("validation", texts[test : test + validation]), ("train", texts[test + validation :])):
+        for split, part in (
+            ("test", texts[:test]),
+            ("validation", texts[test : test + validation]),
+            ("train", texts[test + validation :]),
+        ):
             splits[split].extend({"text": text, "label": name} for text in part)
     if train_on:
         for split in ("train", "validation"):
@@ -50,7 +54,9 @@ def _rows(configuration: str, repository: str, revision: str, data_dir: str) -> 
             found = load_dataset(repository, configuration, revision=revision)
     except Exception as error:
         mend = f"check the network, or put a copy of the repository into DIR/{repository} and give --data-dir DIR"
-        raise UserError(f"data set {repository}@{revision[:12]} cannot be had: {type(error).__name__}: {error}; {mend}") from error
+        raise UserError(
+            f"data set {repository}@{revision[:12]} cannot be had: {type(error).__name__}: {error}; {mend}"
+        ) from error
     whole = concatenate_datasets([found[split] for split in sorted(found)])
     feature = whole.features["label"]
     named = feature.int2str if hasattr(feature, "int2str") else lambda value: value if isinstance(value, str) else _NAMES[value]
