@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
-from harness.errors import UserError, unknown
+from harness.errors import UserError, one_line, unknown
 
 #: unit -> (the spend it limits, how to say it)
 UNITS = {
@@ -32,7 +32,7 @@ class Budget:
         """Read ``1e13flops``, ``50ktok``, ``120s`` or ``5usd`` (scales k, m, g, t, p before the unit)."""
         match = _PATTERN.match(str(text).lower())
         if not match:
-            raise UserError(f"budget '{text}' is not a number with a unit: write 1e13flops, 50ktok, 120s or 5usd")
+            raise UserError(f"budget '{one_line(text, 40)}' is not a number with a unit: write 1e13flops, 50ktok, 120s or 5usd")
         number, word = float(match["number"]), match["unit"]
         for scale in sorted(_SCALES, key=len, reverse=True):
             unit = word.removeprefix(scale)
@@ -45,7 +45,9 @@ class Budget:
         raise unknown("budget unit", word, [*UNITS, *_ALIASES], mend=f"(in budget '{text}')")
 
     def __str__(self) -> str:
-        return re.sub(r"e\+0*", "e", f"{self.amount:.6g}") + self.unit
+        short = f"{self.amount:.6g}"
+        exact = short if float(short) == self.amount else f"{self.amount:.17g}"
+        return re.sub(r"e\+0*", "e", exact) + self.unit
 
 
 class BudgetExceeded(RuntimeError):

@@ -121,7 +121,7 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
             "curve": meter.curve,
             "notes": [*task.notes, *fitted.notes],
             "provenance": job.provenance | {"finished": now(), "cell_seconds": round(time.perf_counter() - began, 3)},
-        }
+        },
     )
 
 
@@ -207,9 +207,7 @@ def _rescored(job: Job, task: Task, samples: list[Sample]) -> Record:
     assert old is not None
     new = _scored(job, task, samples, read_samples(job.folder))
     kept = ("label", "settings", "spend", "inference", "trainable_parameters", "stored_bytes", "curve", "notes")
-    return new.model_copy(
-        update={name: getattr(old, name) for name in kept} | {"provenance": old.provenance | {"rescored": now()}}
-    )
+    return new.model_copy(update={n: getattr(old, n) for n in kept} | {"provenance": old.provenance | {"rescored": now()}})
 
 
 def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:

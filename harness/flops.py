@@ -30,7 +30,7 @@ class CostModel:
     trains_all: bool
     """whether gradients of the block weights (and of the head) are computed"""
     skipped_backward: int = 0
-    """elements of block weights whose input needs no gradient (the first layer's projections, under adapters)"""
+    """elements of block weights whose input needs no gradient (those that read the embeddings, under adapters)"""
 
     def forward(self, positions: int, *, keys: float | None = None, logits: int = 0) -> float:
         """FLOPs of a forward pass over `positions` new positions, each attending to `keys` (default: all of them),
@@ -63,27 +63,16 @@ def cost_model(model: nn.Module) -> CostModel:
     Counts every 2-D weight of a linear (or GPT-2 style Conv1D) module outside the output head, so any decoder
     that is made of them is right without naming its architecture. Mixtures of experts are charged as if dense.
     """
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
     base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings()
     block = adapter = 0
     trains_all = False
-    frozen_first: dict[str, int] = {}
-    for name, module in base.named_modules():
-        if not isinstance(module, (nn.Linear, Conv1D)) or module is head:
-            continue
-        parts = name.split(".")
-        if any(part.startswith("lora_") for part in parts):
+    for name, module in _products(base, head):
+        if "lora_" in name:
             adapter += module.weight.numel()
             continue
         block += module.weight.numel()
         trains_all = trains_all or module.weight.requires_grad
-        if any(f".{leaf}." in f".{name}." for leaf in ("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn")):
-            digits = [part for part in parts if part.isdigit()]
-            if digits and digits[0] == "0" and "mlp" not in parts:
-                frozen_first[name] = module.weight.numel()
     config = base.config.get_text_config()
     heads = config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -93,5 +82,36 @@ def cost_model(model: nn.Module) -> CostModel:
         adapter_weights=adapter,
         attention_width=config.num_hidden_layers * heads * head_dim,
         trains_all=trains_all,
-        skipped_backward=0 if trains_all else sum(frozen_first.values()),
+        skipped_backward=0 if trains_all or not adapter else _without_input_gradient(model, base, head),
     )
+
+
+def _products(base: Any, head: Any) -> list[tuple[str, Any]]:
+    """The modules whose forward pass is a matrix product, by name, the output head left out."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return [(n, m) for n, m in base.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
+
+
+def _without_input_gradient(model: nn.Module, base: Any, head: Any) -> int:
+    """Elements of frozen weights that backward need not pass through, found by asking: one token is run, and each product
+    looks whether its input carries a gradient."""
+    import torch
+
+    skipped = 0
+
+    def look(module: Any, inputs: tuple) -> None:
+        nonlocal skipped
+        if not inputs[0].requires_grad:
+            skipped += module.weight.numel()
+
+    hooks = [m.register_forward_pre_hook(look) for n, m in _products(base, head) if "lora_" not in n]
+    try:
+        with torch.enable_grad():
+            ones = torch.ones((1, 1), dtype=torch.long, device=head.weight.device)
+            model(input_ids=ones, attention_mask=ones, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return skipped

@@ -70,10 +70,12 @@ def bootstrap(
 def from_labels(gold: np.ndarray, predicted: np.ndarray, classes: int, score: ConfusionScore) -> Metric:
     """A score of true and predicted class numbers, with its interval. Arrays of shape (samples,)."""
     value = float(score(gold, predicted))
-    interval = bootstrap(value, (gold, predicted), score, vectorized=True)
+    interval = bootstrap(value, (gold, predicted), score, vectorized=True) if len(gold) > 1 else None
     if interval is not None:
         return Metric(value=finite(value), low=interval[0], high=interval[1], n=len(gold), interval="bootstrap")
     low, high = _bound(gold, predicted, classes, score, value)
+    if low == high:  # no sample bears on it (the F1 of a class that never occurs): nothing can be said
+        return Metric(value=finite(value), n=len(gold))
     return Metric(value=finite(value), low=low, high=high, n=len(gold), interval="bound")
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.budget import Budget
 from harness.errors import UserError, one_line, unknown
 from harness.keys import digest
+from harness.yamlfile import LinedDict, name_lines, read_yaml
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 _TOP_KEYS = {"description", "tasks", "methods", "models", "budget", "seeds", "usd_per_hour"}
@@ -77,128 +77,127 @@ class Matrix:
         return f"{self.source}:{self.lines[name]}" if name in self.lines else "the command line"
 
 
-class _Lined(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path) -> dict:
-    """A YAML mapping from a file; what is broken is said with file and line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = yaml.load(text, Loader=_Lined)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: broken YAML: {one_line(error.problem or error)}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}:1: broken YAML: {one_line(error)}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}:1: expected a mapping (key: value), found {type(value).__name__}")
-    return value
-
-
-def key_lines(path: Path) -> dict[str, int]:
-    """The line (from 1) of every scalar in a YAML file, first occurrence."""
-    found: dict[str, int] = {}
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-
-    def walk(node: yaml.Node) -> None:
-        if isinstance(node, yaml.ScalarNode):
-            found.setdefault(str(node.value), node.start_mark.line + 1)
-        elif isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                walk(key)
-                walk(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                walk(item)
-
-    if node is not None:
-        walk(node)
-    return found
-
-
 def _as_list(value: Any, key: str, where: str) -> list:
     if value is None or value == []:
         raise UserError(f"{where}: '{key}' is empty; name at least one")
     return value if isinstance(value, list) else [value]
 
 
-def _entry(item: Any, keys: set[str], key: str, where: str) -> dict:
-    """A list entry, given as a name or as a mapping with a name."""
-    if isinstance(item, str):
-        return {"name": item}
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise UserError(f"{where}: each of '{key}' must be a name or a mapping with a 'name', not {one_line(repr(item), 60)}")
-    for extra in item.keys() - keys:
-        raise UserError(f"{where}: {unknown(f'key under {key}', str(extra), keys)}")
-    return item
+class _Reader:
+    """Turns a mapping into checked parts, each complaint with its place."""
+
+    def __init__(self, raw: dict, source: str) -> None:
+        self.raw, self.source = raw, source
+
+    def where(self, key: str, mapping: Any = None) -> str:
+        """``file:line`` of a key (of an entry's first line, where the entry does not have it)."""
+        mapping = self.raw if mapping is None else mapping
+        if not isinstance(mapping, LinedDict):
+            return self.source or "the command line"
+        known = mapping.line if mapping is not self.raw else None
+        line = mapping.lines.get(key, known)
+        return f"{self.source}:{line}" if line else self.source
+
+    def entries(self, key: str, keys: set[str], chosen: list[str] | None) -> list[dict]:
+        """The entries of `tasks` or `methods`, as mappings; of those that a flag names, all that the file says."""
+        stated = _as_list(self.raw.get(key), key, self.where(key)) if chosen is None or self.raw.get(key) else []
+        found = [self._entry(item, keys, key) for item in stated]
+        if chosen is None:
+            return found
+        return [entry for name in chosen for entry in [e for e in found if e["name"] == name] or [{"name": name}]]
+
+    def _entry(self, item: Any, keys: set[str], key: str) -> dict:
+        if isinstance(item, str):
+            return {"name": item}
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            said = one_line(repr(item), 60)
+            raise UserError(f"{self.where(key)}: each of '{key}' must be a name or a mapping with a 'name', not {said}")
+        for extra in item.keys() - keys:
+            raise UserError(f"{self.where(extra, item)}: {unknown(f'key under {key}', str(extra), keys)}")
+        return item
+
+    def budgets(self, value: Any, where: str) -> list[Budget]:
+        values = _as_list(value, "budget", where)
+        try:
+            return [Budget.parse(item) for item in values]
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    def seeds(self) -> list[int]:
+        where = self.where("seeds")
+        seeds = _as_list(self.raw.get("seeds", [0]), "seeds", where)
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise UserError(f"{where}: seed {one_line(repr(seed), 40)} must be a whole number from 0 to 2147483647")
+        return seeds
+
+    def models(self) -> list[str]:
+        models = _as_list(self.raw.get("models", [DEFAULT_MODEL]), "models", self.where("models"))
+        for model in models:
+            if not isinstance(model, str):
+                raise UserError(
+                    f"{self.where('models')}: a model is a name, a Hub id or a folder, not {one_line(repr(model), 40)}"
+                )
+        return models
+
+    def usd_per_hour(self) -> float:
+        value = self.raw.get("usd_per_hour", 0.0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+            raise UserError(f"{self.where('usd_per_hour')}: usd_per_hour must be a number of dollars, zero or more")
+        return float(value)
+
+    def settings(self, method: dict) -> tuple[tuple[str, Any], ...]:
+        settings = method.get("settings") or {}
+        where = self.where("name", method)
+        if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+            raise UserError(f"{where}: settings of '{method['name']}' must be a mapping of names to values")
+        for key, value in settings.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{self.where(key, settings)}: setting '{key}' must be a finite number, not {value}")
+        return tuple(sorted((key, _frozen(value)) for key, value in settings.items()))
+
+    def limit(self, task: dict) -> int | None:
+        limit = task.get("test_limit")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            where = self.where("test_limit", task)
+            raise UserError(f"{where}: test_limit must be a whole number above zero, not {one_line(repr(limit), 40)}")
+        return limit
 
 
-def _budgets(value: Any, where: str) -> list[Budget]:
-    try:
-        return [Budget.parse(item) for item in _as_list(value, "budget", where)]
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+def _frozen(value: Any) -> Any:
+    """A value that can be hashed: lists as tuples, mappings as pairs."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return tuple(sorted((k, _frozen(v)) for k, v in value.items())) if isinstance(value, dict) else value
 
 
-def _seeds(value: Any, where: str) -> list[int]:
-    seeds = _as_list(value, "seeds", where)
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-            raise UserError(f"{where}: seed {seed!r} must be a whole number from 0 to 2147483647")
-    return seeds
-
-
-def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = None) -> Matrix:
+def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = None, flags: dict | None = None) -> Matrix:
     """Cells from a mapping with the keys ``tasks, methods, models, budget, seeds, usd_per_hour, description``.
 
     A task may carry its own `budget` (one, or a list for a curve) and `test_limit`; a method `settings` and a `label`.
+    `flags` replace whole keys; a task or method that they name keeps what the mapping says of it.
     """
-    lines = lines or {}
-    origin = source or "the command line"
-
-    def where(key: str) -> str:
-        return f"{source}:{lines[key]}" if source and key in lines else origin
-
+    flags = {key: value for key, value in (flags or {}).items() if value is not None}
     for key in raw.keys() - _TOP_KEYS:
-        raise UserError(f"{where(str(key))}: {unknown('key', str(key), _TOP_KEYS)}")
-    usd_per_hour = raw.get("usd_per_hour", 0.0)
-    if isinstance(usd_per_hour, bool) or not isinstance(usd_per_hour, (int, float)) or usd_per_hour < 0:
-        raise UserError(f"{where('usd_per_hour')}: usd_per_hour must be a number of dollars, zero or more")
-    tasks = [_entry(t, _TASK_KEYS, "tasks", where("tasks")) for t in _as_list(raw.get("tasks"), "tasks", where("tasks"))]
-    methods = [
-        _entry(m, _METHOD_KEYS, "methods", where("methods")) for m in _as_list(raw.get("methods"), "methods", where("methods"))
-    ]
-    models = _as_list(raw.get("models", [DEFAULT_MODEL]), "models", where("models"))
-    seeds = _seeds(raw.get("seeds", [0]), where("seeds"))
+        raise UserError(f"{_Reader(raw, source).where(key)}: {unknown('key', str(key), _TOP_KEYS)}")
+    reader = _Reader(raw, source)
+    usd_per_hour = reader.usd_per_hour()
+    tasks = reader.entries("tasks", _TASK_KEYS, flags.get("tasks"))
+    methods = reader.entries("methods", _METHOD_KEYS, flags.get("methods"))
+    models = flags.get("models") or reader.models()
+    seeds = flags.get("seeds") or reader.seeds()
     cells = []
     for task, model, method in itertools.product(tasks, models, methods):
-        if not isinstance(model, str):
-            raise UserError(f"{where('models')}: a model is a name, a Hub id or a folder, not {model!r}")
-        settings = method.get("settings") or {}
-        if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-            raise UserError(f"{where(method['name'])}: settings of '{method['name']}' must be a mapping of names to values")
-        limit = task.get("test_limit")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise UserError(f"{where(task['name'])}: test_limit must be a whole number above zero, not {limit!r}")
-        budgets = _budgets(task.get("budget", raw.get("budget", "5e12flops")), where("budget"))
+        if "budget" in flags:
+            budgets, where = reader.budgets(flags["budget"], "--budget"), "--budget"
+        else:
+            own = task if "budget" in task else None
+            where = reader.where("budget", own)
+            budgets = reader.budgets((own or raw).get("budget", None if "budget" in raw else "5e12flops"), where)
         for budget, seed in itertools.product(budgets, seeds):
             if budget.unit == "usd" and not usd_per_hour:
                 mend = "add usd_per_hour (what an hour of this machine costs you) to the matrix"
-                raise UserError(f"{where('budget')}: budget {budget} needs a price for local work; {mend}")
+                raise UserError(f"{where}: budget {budget} needs a price for local work; {mend}")
             cells.append(
                 Cell(
                     task=task["name"],
@@ -206,32 +205,18 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
                     model=model,
                     budget=budget,
                     seed=seed,
-                    settings=tuple(sorted(settings.items())),
-                    label=str(method.get("label", "")),
-                    test_limit=limit,
+                    settings=reader.settings(method),
+                    label=str(method.get("label") or ""),
+                    test_limit=reader.limit(task),
                 )
             )
     unique = tuple(dict.fromkeys(cells))
-    return Matrix(unique, float(usd_per_hour), source, str(raw.get("description", "")), lines)
+    return Matrix(unique, usd_per_hour, source, str(raw.get("description") or ""), lines or {})
 
 
 def read_matrix(path: Path, overrides: dict | None = None) -> Matrix:
-    """A matrix from a YAML file, flags on top. `overrides` replaces whole keys (``tasks``, ``methods``, ...)."""
-    raw = read_yaml(path)
-    overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
-    if "tasks" in overrides:  # a task named by a flag keeps what the file says of it
-        stated = raw.get("tasks")
-        named = {t["name"]: t for t in (stated if isinstance(stated, list) else []) if isinstance(t, dict) and "name" in t}
-        overrides["tasks"] = [named.get(name, name) for name in overrides["tasks"]]
-    if "methods" in overrides:
-        stated = raw.get("methods")
-        named = {m["name"]: m for m in (stated if isinstance(stated, list) else []) if isinstance(m, dict) and "name" in m}
-        overrides["methods"] = [named.get(name, name) for name in overrides["methods"]]
-    if "budget" in overrides:  # a budget by flag holds for every task
-        strip = overrides.get("tasks", raw.get("tasks"))
-        strip = strip if isinstance(strip, list) else [strip]
-        overrides["tasks"] = [{k: v for k, v in t.items() if k != "budget"} if isinstance(t, dict) else t for t in strip]
-    return build_matrix(raw | overrides, str(path), key_lines(path))
+    """A matrix from a YAML file, flags on top."""
+    return build_matrix(read_yaml(path), str(path), name_lines(path), overrides)
 
 
 def on_split(matrix: Matrix, split: str) -> Matrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.budget import Meter
-from harness.errors import UserError, unknown
+from harness.errors import UserError, one_line, unknown
 from harness.hardware import Compute
 from harness.keys import file_digest
 from harness.model import BaseModel as ModelOnDisk
@@ -130,14 +131,21 @@ def _from_file(path: Path, attribute: str) -> Any:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except SyntaxError as error:
+        except Exception as error:  # a stranger's file may raise anything; it is theirs to mend
             del sys.modules[module_name]
-            raise UserError(f"{path}:{error.lineno}: {error.msg}") from error
+            line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+            raise UserError(f"{path}:{line}: {type(error).__name__}: {one_line(error)}") from error
     found = getattr(sys.modules[module_name], attribute, None)
     if found is None:
         classes = [n for n, v in vars(sys.modules[module_name]).items() if isinstance(v, type) and issubclass(v, Method)]
         raise UserError(f"{path}: {unknown('class', attribute, classes)}")
     return found
+
+
+def _line_in(path: Path, error: BaseException) -> int:
+    """The last line of `path` that an error passed through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return (frames[-1].lineno or 1) if frames else 1
 
 
 def make_method(name: str, settings: Sequence[tuple[str, Any]] = (), where: str = "") -> Method:

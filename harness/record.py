@@ -172,7 +172,7 @@ def read_samples(folder: Path) -> list[dict]:
     """The samples of a cell; raises `DamagedRecord` naming file and line where one is broken."""
     samples = []
     path = folder / "samples.jsonl"
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 samples.append(json.loads(line))
@@ -183,7 +183,8 @@ def read_samples(folder: Path) -> list[dict]:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write ``record.json``, last of a cell's files: a cell is finished when it exists."""
-    atomic_write(folder / "record.json", record.model_dump_json(indent=1) + "\n")
+    whole = Record.model_validate(record.model_dump())  # a copy with changes is not checked by itself; what is written is
+    atomic_write(folder / "record.json", whole.model_dump_json(indent=1) + "\n")
 
 
 def read_record(folder: Path) -> Record | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import UserError, one_line
+from harness.errors import UserError, one_line, unknown
 from harness.keys import digest
 from harness.taskfiles import TaskFile, find_task_file, unknown_task
 
@@ -143,13 +143,15 @@ class Task:
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
         if isinstance(target, list):
             target = target[0] if target else None
-        if target in (None, "", "None", "null", -1, "-1"):
+        if target is None or target == "" or (target == "None" and None in doc.values()):
             return None
         if not self._is_choice():
             return str(target)
         choices = self.lm_eval.doc_to_choice(doc)
         if isinstance(target, str) and target in choices:
             return choices.index(target)
+        if target in (-1, "-1"):  # how the Hub's data sets hide a label
+            return None
         if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(choices):
             return target
         shown = ", ".join(map(str, choices[:8]))
@@ -234,6 +236,8 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
             loaded = manager.load(name)["tasks"][name]
         except UserError:
             raise
+        except IndexError as error:  # lm-eval looks at the first test document while it loads
+            raise UserError(f"{where}: task '{name}' does not load: its test split is empty") from error
         except Exception as error:  # whatever a task's own data source raises is the user's to mend
             raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
     task = Task(name, loaded, meta or _placeholder(), file)
@@ -242,10 +246,8 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
         task.notes = [f"task '{name}' states no metadata.tunebench; inferred: {note}" for note in task.notes]
     known = set(loaded.aggregation())
     if task.meta.main_metric not in known:
-        from harness.errors import unknown
-
-        line = f":{file.line('main_metric')}" if file else ""
-        raise UserError(f"{where}{line}: {unknown('metric', task.meta.main_metric, known)}")
+        place = file.where("metadata", "tunebench", "main_metric") if file else where
+        raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
     return task
 
 
@@ -260,17 +262,16 @@ def check_meta(file: TaskFile) -> TaskMeta | None:
     except ValidationError as error:
         # a misspelt key is also a missing one: the misspelling is what to mend
         first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
-        key = str(first["loc"][0]) if first["loc"] else "tunebench"
+        path = [str(part) for part in first["loc"]]
+        key = ".".join(path)
         if first["type"] == "extra_forbidden":
-            from harness.errors import unknown
-
-            said = str(unknown("key", key, TaskMeta.model_fields))
+            said = str(unknown("key", key if len(path) == 1 else path[-1], (TaskMeta if len(path) == 1 else Source).model_fields))
         elif first["type"] == "missing":
             said = f"key '{key}' is missing"
+            path.pop()
         else:
-            said = f"'{key}': {first['msg']}"
-        line = file.line(key) if first["type"] != "missing" else file.line("tunebench")
-        raise UserError(f"{file.source_of(key)}:{line}: metadata.tunebench: {said}") from error
+            said = f"'{key}': {first['msg']}" if path else first["msg"]
+        raise UserError(f"{file.where('metadata', 'tunebench', *path)}: metadata.tunebench: {said}") from error
 
 
 def _placeholder() -> TaskMeta:

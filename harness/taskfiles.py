@@ -11,6 +11,7 @@ import yaml
 
 from harness.errors import UserError, one_line, unknown
 from harness.keys import code_digest
+from harness.yamlfile import broken
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,16 +30,14 @@ class TaskFile:
     chain: tuple[Path, ...]
     """the file itself, then what it includes"""
 
-    def source_of(self, key: str) -> Path:
-        """The file of the chain in which `key` stands."""
-        for path in self.chain:
-            if _line(path, key):
-                return path
-        return self.path
-
-    def line(self, key: str) -> int:
-        """The line (from 1) of a key, in `source_of(key)`."""
-        return _line(self.source_of(key), key) or 1
+    def where(self, *keys: str) -> str:
+        """``file:line`` of a key by its path (``"metadata", "tunebench"``), in the file of the chain that has it."""
+        for depth in range(len(keys), 0, -1):  # of what does not stand there, the nearest thing above it
+            for path in self.chain:
+                line = _line(path, *keys[:depth])
+                if line:
+                    return f"{path}:{line}"
+        return f"{self.path}:1"
 
     def fingerprint(self) -> str:
         """A hash over the bytes of all files in the folders that the task is made of."""
@@ -54,20 +53,25 @@ class TaskFile:
         return code_digest(p for folder in folders for p in folder.glob("*.py"))
 
 
-def _line(path: Path, key: str) -> int:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip().removeprefix("- ").startswith(f"{key}:"):
-            return number
-    return 0
+def _line(path: Path, *keys: str) -> int:
+    """The line (from 1) of a nested key; 0 where the file does not have it."""
+    node: Any = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    line = 0
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((k, v) for k, v in pairs if k.value == key), None)
+        if found is None:
+            return 0
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: broken YAML: {one_line(error.problem or error)}") from error
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
+        raise broken(path, error) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}:1: cannot be read: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}:1: expected a mapping (key: value), found {type(value).__name__}")

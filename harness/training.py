@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 import time
@@ -200,6 +201,9 @@ class _Progress(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
         if self.trainer is None or not logs or "loss" not in logs:
             return
+        if not math.isfinite(float(logs["loss"])):
+            mend = "lower the learning rate or choose --precision fp32"
+            raise UserError(f"training diverged: the loss of step {state.global_step} is not finite; {mend}")
         meter = self.trainer.meter
         point = {
             "step": float(state.global_step),
