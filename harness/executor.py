@@ -117,8 +117,6 @@ def _child(sender: Connection, fn: Callable[..., Any], args: tuple) -> None:
     else:
         sender.send(("done", value))
     sender.close()
-    sys.stdout.flush()
-    os._exit(0)  # nothing is left to clean up; libraries' exit handlers can take seconds
 
 
 def _die_with_parent() -> None:

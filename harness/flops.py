@@ -8,6 +8,7 @@ are computed. Backward through activations costs the same again, and so do the g
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +107,11 @@ def _without_input_gradient(model: nn.Module, base: Any, head: Any) -> int:
         if not inputs[0].requires_grad:
             skipped += module.weight.numel()
 
+    device = head.weight.device.type
+    rounded = device != "meta" and any(m.weight.dtype == torch.bfloat16 for _, m in _products(base, head))
     hooks = [m.register_forward_pre_hook(look) for n, m in _products(base, head) if "lora_" not in n]
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autocast(device, torch.bfloat16) if rounded else contextlib.nullcontext():
             ones = torch.ones((1, 1), dtype=torch.long, device=head.weight.device)
             model(input_ids=ones, attention_mask=ones, use_cache=False)
     finally:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -310,7 +311,9 @@ def quiet() -> Any:
     """lm-eval, datasets and transformers without their warnings and bars: what matters of them is raised as an error."""
     import datasets
     import transformers
+    from tqdm import tqdm
 
+    tqdm.set_lock(threading.RLock())  # its own would be a semaphore that a killed process leaks
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
