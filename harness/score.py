@@ -47,7 +47,7 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
     unscored; no metric at all means that no label was known."""
     collected: dict[str, list] = defaultdict(list)
     for sample, line in zip(samples, lines, strict=True):
-        line["scores"] = {}
+        line["scores"], line["reference"] = {}, sample.reference  # when scored again, references may be other ones
         if sample.reference is None:
             continue
         for name, value in task.lm_eval.process_results(sample.doc, _results(line)).items():
