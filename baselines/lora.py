@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from peft import LoraConfig, get_peft_model
 
+from harness.forward import freeze_linear_weights, load
 from harness.method import Fitted, Method, Work
-from harness.model import freeze_linear_weights, load
 from harness.training import SupervisedSettings, fit_supervised
 
 
 class LoraSettings(SupervisedSettings):
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     rank: int = 16
     alpha: int = 32
     """the update is scaled by alpha / rank"""
@@ -23,7 +23,7 @@ class Lora(Method):
     name = "lora"
     label = "LoRA"
     summary = "supervised fine-tuning of low-rank adapters on all linear layers"
-    engine = ("training", "lm", "model", "flops", "budget")
+    engine = ("training", "trainplan", "lm", "model", "forward", "flops", "budget")
     Settings = LoraSettings
 
     def fit(self, work: Work) -> Fitted:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from harness.forward import load
 from harness.method import Fitted, Method, Work
-from harness.model import load
 from harness.training import SupervisedSettings, fit_supervised
 
 
 class SftSettings(SupervisedSettings):
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-5
 
 
 class Sft(Method):
@@ -17,7 +17,7 @@ class Sft(Method):
     name = "sft"
     label = "full SFT"
     summary = "supervised fine-tuning of all weights"
-    engine = ("training", "lm", "model", "flops", "budget")
+    engine = ("training", "trainplan", "lm", "model", "forward", "flops", "budget")
     Settings = SftSettings
 
     def fit(self, work: Work) -> Fitted:

@@ -15,9 +15,9 @@ from harness.task import Task
 
 
 class TfidfSettings(Settings):
-    longest_ngram: int = 2
+    longest_ngram: int = 1
     """words in the longest feature"""
-    inverse_regularisation: float = 10.0
+    inverse_regularisation: float = 30.0
     """scikit-learn's C"""
 
 

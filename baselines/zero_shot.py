@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.forward import freeze_linear_weights, load
 from harness.lm import CausalLM
 from harness.method import Fitted, Method, Work
-from harness.model import freeze_linear_weights, load
 
 
 class ZeroShot(Method):
@@ -14,7 +14,7 @@ class ZeroShot(Method):
     label = "zero-shot"
     summary = "the untuned model, asked with the task's prompt"
     trains = False
-    engine = ("lm", "model", "flops")
+    engine = ("lm", "model", "forward", "flops")
 
     def fit(self, work: Work) -> Fitted:
         model = load(work.base, work.compute).requires_grad_(False)

@@ -15,12 +15,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from harness.budget import Budget, Meter
+from harness.forward import freeze_linear_weights, load
 from harness.hardware import Compute, choose_compute
 from harness.lm import CausalLM
-from harness.model import find_model, freeze_linear_weights, load
+from harness.model import find_model
 from harness.paths import shipped
 from harness.task import Task, load_task
-from harness.training import SupervisedSettings, encode, train_supervised
+from harness.training import SupervisedSettings, train_supervised
+from harness.trainplan import encode
 
 
 def choices(model: object, tokenizer: object, compute: Compute, task: Task, rows: int) -> list[int]:
@@ -54,9 +56,8 @@ def main() -> None:
             one, many = (choices(model, base.tokenizer(), compute, task, rows) for rows in (1, 32))
             differ = sum(a != b for a, b in zip(one, many, strict=True))
             name = f"LoRA, {arguments.budget}" if tuned else "untuned"
-            print(
-                f"{precision}  {name:24} {differ} of {len(one)} predictions differ between 1 and 32 rows ({differ / len(one):.2%})"
-            )
+            share = f"{differ} of {len(one)} predictions differ between 1 and 32 rows ({differ / len(one):.2%})"
+            print(f"{precision}  {name:24} {share}")
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from pathlib import Path
 
 from harness.budget import Budget, Meter
 from harness.flops import cost_model
-from harness.model import find_model, skeleton
+from harness.forward import skeleton
+from harness.model import find_model
 from harness.paths import shipped
 from harness.task import load_task
-from harness.training import encode, make_plan
+from harness.trainplan import encode, make_plan
 
 TASK = "financial_sentiment"
 BIN = Path(sys.executable).parent

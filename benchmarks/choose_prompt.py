@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from harness.forward import freeze_linear_weights, load
 from harness.hardware import choose_compute
 from harness.lm import CausalLM
-from harness.model import chat_template, describe, find_model, freeze_linear_weights, load
+from harness.model import chat_template, describe, find_model
 from harness.paths import task_folders
 from harness.score import score, stored_sample
 from harness.task import load_task

@@ -13,39 +13,33 @@ from harness.record import Record, read_results
 
 
 def main(results: str, out: str) -> None:
-    trials: dict[str, list[dict]] = {}
+    found: dict[tuple[str, str], dict] = {}
     hardware: dict = {}
     for _, record in read_results(Path(results)):
         if not isinstance(record, Record) or record.status != "ok":
             raise SystemExit(f"a trial is not finished: {record if isinstance(record, Exception) else record.reason}")
-        metric = record.metrics[record.main_metric]
         hardware = record.provenance["hardware"]
-        trials.setdefault(record.cell.method, []).append(
-            {
-                "settings": record.cell.settings,
-                "score": metric.value,
-                "low": metric.low,
-                "high": metric.high,
-                "flops": record.spend.flops,
-                "seed": record.cell.seed,
-                "task": record.cell.task,
-                "split": record.cell.split,
-                "budget": record.cell.budget,
-            }
+        cell = record.cell
+        trial = found.setdefault(
+            (cell.method, json.dumps(cell.settings, sort_keys=True)),
+            {"settings": cell.settings, "task": cell.task, "split": cell.split, "budget": cell.budget, "scores": {}},
         )
+        trial["scores"][str(cell.seed)] = record.metrics[record.main_metric].value
+    trials: dict[str, list[dict]] = {}
+    for (method, _), trial in found.items():
+        trials.setdefault(method, []).append({"mean": sum(trial["scores"].values()) / len(trial["scores"]), **trial})
     for rows in trials.values():
-        rows.sort(key=lambda row: -row["score"])
-    said = {
-        "commands": [
-            "tunebench run benchmarks/settings_search.yaml --split validation --results results-search",
-            f"python benchmarks/search_table.py results-search {out}",
-        ],
-        "hardware": hardware,
-        "trials": trials,
-    }
+        rows.sort(key=lambda row: -row["mean"])
+    commands = [
+        "tunebench run benchmarks/settings_search.yaml --split validation --results results-search",
+        f"python benchmarks/search_table.py results-search {out}",
+    ]
+    said = {"commands": commands, "hardware": hardware, "trials": trials}
     Path(out).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     for method, rows in trials.items():
-        print(f"{method}: {rows[0]['settings']} -> {rows[0]['score']:.3f}")
+        for row in rows:
+            scores = ", ".join(f"{score:.3f}" for score in row["scores"].values())
+            print(f"{method:8} {row['mean']:.3f}  ({scores})  {row['settings']}")
 
 
 if __name__ == "__main__":

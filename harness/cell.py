@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from harness.keys import digest
 from harness.matrix import Cell
 from harness.method import CannotDo, Fitted, Method, Work, make_method
 from harness.model import BaseModel, chat_template
+from harness.process import now, peak_memory, redact, stderr_to
 from harness.record import (
     CellName,
     Inference,
@@ -62,7 +61,7 @@ def run_cell(send: Callable[[dict], None], job: Job) -> dict:
     began = time.perf_counter()
     send({"phase": "starting"})
     try:
-        with quiet(), contextlib.redirect_stdout(sys.stderr), _stderr_to(job.folder / "output.log"):
+        with quiet(), contextlib.redirect_stdout(sys.stderr), stderr_to(job.folder / "output.log"):
             record = _run(send, job, began)
     except CannotDo as why:
         record = _unfinished(job, "skipped", one_line(why))
@@ -236,18 +235,6 @@ def _inference(fitted: Fitted, samples: int) -> Inference:
     )
 
 
-def peak_memory(torch: Any) -> int:
-    """Bytes: the device's peak on a GPU, else the process's resident peak."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
 def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
     return Record(
         cell=CellName.model_validate(job.cell.spec),
@@ -263,44 +250,3 @@ def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
 def failed_record(job: Job, reason: str) -> Record:
     """For a cell whose process died before it could say why."""
     return _unfinished(job, "failed", redact(one_line(reason)))
-
-
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
-
-
-def redact(text: str) -> str:
-    """Replace the values of environment variables that look like secrets."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAME.search(name):
-            text = text.replace(value, f"<{name}>")
-    return text
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextlib.contextmanager
-def _stderr_to(path: Path) -> Any:
-    """What libraries print goes to the cell's log, not over the display; an empty log is removed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot save {path}: {error.strerror}; choose another folder with --results") from error
-    sys.stderr.flush()
-    kept = os.dup(2)
-    os.dup2(stream.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        stream.close()
-        with contextlib.suppress(OSError):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if text.strip():
-                path.write_text(redact(text), encoding="utf-8")
-            else:
-                path.unlink()

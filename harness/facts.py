@@ -87,7 +87,7 @@ def _store(
             split,
             limit,
             versions(_RENDERING),
-            engine_code("task", "taskfiles", "facts"),
+            engine_code("task", "taskmeta", "taskfiles", "facts"),
         ]
     )
     return cache_folder() / "facts" / f"{key[:32]}.json"

@@ -10,8 +10,8 @@ from harness.errors import UserError, one_line
 
 def print_tasks(folders: Sequence[Path]) -> None:
     """Name, kind, licence and file of every task below `folders`; a broken one says what is wrong with it."""
-    from harness.task import check_meta
     from harness.taskfiles import iter_task_files, read_task_file
+    from harness.taskmeta import check_meta
 
     for path, name, error in iter_task_files(folders):
         if error is not None:

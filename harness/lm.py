@@ -16,9 +16,9 @@ from lm_eval.models.utils import has_bos_prefix, postprocess_generated_text
 
 from harness.errors import UserError
 from harness.flops import CostModel, cost_model
+from harness.forward import autocast, head_at
 from harness.hardware import Compute
 from harness.keys import digest
-from harness.model import autocast, head_at
 
 #: rows computed together; fixed, because a score may move with it (under bf16) and must not move by accident
 BATCH_ROWS = 16

@@ -98,7 +98,7 @@ def probe(compute: Compute, config: dict) -> dict[str, float]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from harness.flops import cost_model
-    from harness.model import autocast
+    from harness.forward import autocast
 
     torch.set_num_threads(compute.threads)
     small = {k: v for k, v in config.items() if k not in ("model_type", "architectures", "transformers_version")}

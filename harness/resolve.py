@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cell import Job, now, redact
+from harness.cell import Job
 from harness.errors import UserError
 from harness.facts import TaskFacts, task_facts
 from harness.hardware import Compute, fingerprint
@@ -19,6 +19,7 @@ from harness.keys import COMPUTING, SCORING, digest, engine_code, versions
 from harness.matrix import Cell, Matrix
 from harness.method import Method, make_method
 from harness.model import BaseModel, describe, find_model
+from harness.process import now, redact
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.cell import Job, failed_record, now, run_cell
+from harness.cell import Job, failed_record, run_cell
 from harness.display import Board
 from harness.errors import UserError, one_line
 from harness.executor import CellCrashed, LocalExecutor
+from harness.process import now
 from harness.rates import estimate_cell, learn_rates, load_rates
 from harness.record import DamagedRecord, atomic_write, read_record, set_aside, write_record
 from harness.resolve import Resolved, command_line

@@ -11,40 +11,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from harness.errors import UserError, one_line, unknown
 from harness.keys import digest
 from harness.taskfiles import TaskFile, find_task_file, unknown_task
+from harness.taskmeta import TaskMeta, check_meta, infer, placeholder
 
-Kind = Literal["classification", "multiple_choice", "entities", "generation", "instruction"]
 ChatTemplate = Callable[..., str]
 #: what lm-eval itself uses to draw few-shot examples
 _FEWSHOT_SEED = 1234
-
-
-class Source(BaseModel):
-    """Where data that is not bundled comes from."""
-
-    model_config = ConfigDict(extra="forbid")
-    id: str
-    revision: str
-
-
-class TaskMeta(BaseModel):
-    """The block ``metadata.tunebench`` of a task's YAML. Every key has a meaning; an unknown one is an error."""
-
-    model_config = ConfigDict(extra="forbid")
-    main_metric: str
-    licence: str
-    kind: Kind
-    chance: float = Field(ge=0, le=1)
-    chat_template: bool
-    redistribute: bool
-    version: int = Field(ge=1)
-    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -241,69 +217,15 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
             raise UserError(f"{where}: task '{name}' does not load: its test split is empty") from error
         except Exception as error:  # whatever a task's own data source raises is the user's to mend
             raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
-    task = Task(name, loaded, meta or _placeholder(), file)
+    task = Task(name, loaded, meta or placeholder(), file)
     if meta is None:
-        task.meta, task.notes = _infer(loaded)
+        task.meta, task.notes = infer(loaded)
         task.notes = [f"task '{name}' states no metadata.tunebench; inferred: {note}" for note in task.notes]
     known = set(loaded.aggregation())
     if task.meta.main_metric not in known:
         place = file.where("metadata", "tunebench", "main_metric") if file else where
         raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
     return task
-
-
-def check_meta(file: TaskFile) -> TaskMeta | None:
-    """The task's ``metadata.tunebench`` block, strictly; None where it has none. Needs no import of lm-eval."""
-    metadata = file.config.get("metadata")
-    block = metadata.get("tunebench") if isinstance(metadata, dict) else None
-    if block is None:
-        return None
-    try:
-        return TaskMeta.model_validate(block)
-    except ValidationError as error:
-        # a misspelt key is also a missing one: the misspelling is what to mend
-        first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
-        path = [str(part) for part in first["loc"]]
-        key = ".".join(path)
-        if first["type"] == "extra_forbidden":
-            said = str(unknown("key", key if len(path) == 1 else path[-1], (TaskMeta if len(path) == 1 else Source).model_fields))
-        elif first["type"] == "missing":
-            said = f"key '{key}' is missing"
-            path.pop()
-        else:
-            said = f"'{key}': {first['msg']}" if path else first["msg"]
-        raise UserError(f"{file.where('metadata', 'tunebench', *path)}: metadata.tunebench: {said}") from error
-
-
-def _placeholder() -> TaskMeta:
-    return TaskMeta(main_metric="", licence="", kind="generation", chance=0, chat_template=False, redistribute=False, version=1)
-
-
-def _infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
-    """What can be told of a task that carries no block of ours, and how each guess is said."""
-    metrics = list(loaded.aggregation())
-    kind: Kind = "generation"
-    chance = 0.0
-    if loaded.OUTPUT_TYPE == "multiple_choice":
-        docs = [loaded.eval_docs[i] for i in range(min(50, len(loaded.eval_docs)))]
-        choices = [tuple(loaded.doc_to_choice(doc)) for doc in docs]
-        kind = "classification" if len(set(choices)) == 1 and not loaded.multiple_input else "multiple_choice"
-        chance = sum(1 / len(c) for c in choices) / len(choices)
-    version = loaded.VERSION
-    whole = int(float(version)) if str(version).replace(".", "", 1).isdigit() else 1
-    meta = TaskMeta(
-        main_metric=metrics[0],
-        licence="unknown",
-        kind=kind,
-        chance=chance,
-        chat_template=False,
-        redistribute=False,
-        version=max(1, whole),
-    )
-    notes = [
-        f"main metric {meta.main_metric}, kind {kind}, chance {chance:.3g}, no chat template, licence unknown, text not passed on"
-    ]
-    return meta, notes
 
 
 @contextlib.contextmanager

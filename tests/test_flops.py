@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen2Config
 
 from harness.flops import CostModel, cost_model
-from harness.model import head_at
+from harness.forward import head_at
 
 LENGTH, ROWS, VOCABULARY = 64, 2, 1000
 _SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "vocab_size": VOCABULARY}

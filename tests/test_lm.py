@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from harness.forward import load
 from harness.hardware import Compute
 from harness.lm import CausalLM
-from harness.model import _tokenizer, chat_template, find_model, load
+from harness.model import _tokenizer, chat_template, find_model
 from harness.paths import shipped
 from harness.task import load_task
 from tests.conftest import TASK, write_task

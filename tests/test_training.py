@@ -11,11 +11,13 @@ from transformers import AutoModelForCausalLM
 from harness.budget import Budget, Meter
 from harness.errors import UserError
 from harness.flops import cost_model
+from harness.forward import skeleton
 from harness.hardware import Compute
-from harness.model import _tokenizer, find_model, skeleton
+from harness.model import _tokenizer, find_model
 from harness.paths import shipped
 from harness.task import Example, load_task
-from harness.training import Encoded, SupervisedSettings, encode, make_plan, schedule, train_supervised
+from harness.training import SupervisedSettings, train_supervised
+from harness.trainplan import Encoded, encode, make_plan, schedule
 
 FP32 = Compute(device="cpu", precision="fp32", threads=1)
 SETTINGS = SupervisedSettings(learning_rate=1e-3, batch_size=4)
@@ -109,7 +111,7 @@ def test_the_first_loss_is_transformers_own(model, tiny_model, encoded):
 
 def test_gradients_of_a_padded_batch_equal_those_of_single_rows(model, encoded):
     """Padding on the right without a mask changes nothing (eager attention, row by row, is the reference)."""
-    from harness.model import head_at
+    from harness.forward import head_at
 
     rows = sorted(encoded, key=lambda e: len(e.ids))[:: len(encoded) - 1]
     longest = max(len(r.ids) for r in rows)
