@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from peft import LoraConfig, get_peft_model
-
-from harness.forward import freeze_linear_weights, load
 from harness.method import Fitted, Method, Work
-from harness.training import SupervisedSettings, fit_supervised
+from harness.trainplan import SupervisedSettings
 
 
 class LoraSettings(SupervisedSettings):
@@ -27,6 +23,12 @@ class Lora(Method):
     Settings = LoraSettings
 
     def fit(self, work: Work) -> Fitted:
+        import torch
+        from peft import LoraConfig, get_peft_model
+
+        from harness.forward import freeze_linear_weights, load
+        from harness.training import fit_supervised
+
         work.report(phase="loading")
         base = load(work.base, work.compute).requires_grad_(False)
         freeze_linear_weights(base, work.compute)

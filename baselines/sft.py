@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.forward import load
 from harness.method import Fitted, Method, Work
-from harness.training import SupervisedSettings, fit_supervised
+from harness.trainplan import SupervisedSettings
 
 
 class SftSettings(SupervisedSettings):
@@ -21,5 +20,8 @@ class Sft(Method):
     Settings = SftSettings
 
     def fit(self, work: Work) -> Fitted:
+        from harness.forward import load
+        from harness.training import fit_supervised
+
         work.report(phase="loading")
         return fit_supervised(work, load(work.base, work.compute), self.settings)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from typing import Any
 
 from harness.choosing import ChoiceLM, fixed_choices
 from harness.method import Fitted, Method, Settings, Work
@@ -22,7 +18,7 @@ class TfidfSettings(Settings):
 
 
 class _Classifier(ChoiceLM):
-    def __init__(self, task: Task, pipeline: Pipeline) -> None:
+    def __init__(self, task: Task, pipeline: Any) -> None:
         super().__init__(task)
         self.pipeline = pipeline
 
@@ -43,6 +39,10 @@ class Tfidf(Method):
     Settings = TfidfSettings
 
     def fit(self, work: Work) -> Fitted:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
         fixed_choices(work.task, self.name)
         labels = [example.completion.strip() for example in work.examples]
         if len(set(labels)) < 2:
@@ -55,7 +55,7 @@ class Tfidf(Method):
         pipeline.fit([example.text for example in work.examples], labels)
         work.budget_meter.stop()
         model = pipeline[-1]
-        size = int(np.size(model.coef_) + np.size(model.intercept_))
+        size = int(model.coef_.size + model.intercept_.size)
         return Fitted(
             _Classifier(work.task, pipeline),
             trainable_parameters=size,

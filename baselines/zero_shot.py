@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from harness.forward import freeze_linear_weights, load
-from harness.lm import CausalLM
 from harness.method import Fitted, Method, Work
 
 
@@ -17,6 +15,9 @@ class ZeroShot(Method):
     engine = ("lm", "model", "forward", "flops")
 
     def fit(self, work: Work) -> Fitted:
+        from harness.forward import freeze_linear_weights, load
+        from harness.lm import CausalLM
+
         model = load(work.base, work.compute).requires_grad_(False)
         freeze_linear_weights(model, work.compute)
         return Fitted(CausalLM(model, work.tokenizer, work.compute))

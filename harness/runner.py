@@ -16,6 +16,8 @@ from harness.cell import Job, failed_record, run_cell
 from harness.display import Board
 from harness.errors import UserError, one_line
 from harness.executor import CellCrashed, LocalExecutor
+from harness.keys import digest, engine_code, file_digest, versions
+from harness.paths import shipped
 from harness.process import now
 from harness.rates import estimate_cell, learn_rates, load_rates
 from harness.record import DamagedRecord, atomic_write, read_record, set_aside, write_record
@@ -155,8 +157,16 @@ def write_run(results: Path, cells: Sequence[Resolved], board: Board) -> None:
 
 
 def finish(results: Path, counts: dict[str, int], write_report: Callable[[Path], Path]) -> tuple[Path, int]:
-    """Write the report; returns its path and the exit status."""
-    path = write_report(results)
+    """Write the report, unless it is there and nothing that it is made from has changed; returns its path and the exit
+    status."""
+    path, stamp = results / "report.md", results / ".report"
+    stated = [str(results), shipped("tasks").parent, versions(["tunebench", "matplotlib", "pandas"]), engine_code("record")]
+    code = [file_digest(p) for p in sorted((Path(__file__).resolve().parent.parent / "reports").glob("*.py"))]
+    made_from = [(p.name, file_digest(p)) for p in sorted(results.glob("cells/*/record*.json"))]
+    key = digest([stated, code, made_from, [file_digest(p) for p in [results / "run.json"]]])
+    if not (path.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key):
+        path = write_report(results)
+        atomic_write(stamp, key)
     return path, 1 if counts.get("failed") else 0
 
 

@@ -21,22 +21,11 @@ from harness.flops import cost_model
 from harness.forward import freeze_linear_weights, head_at
 from harness.hardware import Compute
 from harness.lm import CausalLM
-from harness.method import Fitted, Settings, Work
-from harness.trainplan import Encoded, Plan, encode, make_plan, schedule
+from harness.method import Fitted, Work
+from harness.trainplan import Encoded, Plan, SupervisedSettings, encode, make_plan, schedule
 
 #: a budget in seconds or dollars stops before a step that could pass it: the slowest step so far, and some
 _STEP_MARGIN = 1.25
-
-
-class SupervisedSettings(Settings):
-    """What every supervised method can be told."""
-
-    learning_rate: float
-    batch_size: int = 8
-    warmup_share: float = 0.1
-    """share of the budget over which the learning rate rises; it falls to zero over the rest"""
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
 
 
 class _MeteredTrainer(SFTTrainer):

@@ -10,12 +10,24 @@ from typing import Any
 from harness.budget import Meter
 from harness.errors import UserError
 from harness.flops import CostModel
+from harness.method import Settings
 from harness.task import Example
 
 #: how many passes over the data a budget that is not counted ahead may ask for
 _MOST_EPOCHS = 1000
 #: batches within which examples are sorted by length, so that little is padded and much is still random
 _WINDOW = 4
+
+
+class SupervisedSettings(Settings):
+    """What every supervised method can be told."""
+
+    learning_rate: float
+    batch_size: int = 8
+    warmup_share: float = 0.1
+    """share of the budget over which the learning rate rises; it falls to zero over the rest"""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,10 @@ def test_a_record_says_what_it_must(world):
 
 def test_a_second_run_does_nothing_and_imports_no_torch_for_it(world):
     before = world.stamps()
-    again = world()
-    assert again.returncode == 0
+    command = world.command(methods="majority,tfidf,zero_shot,sft,lora")
+    code = "import sys, tunebench; status = tunebench.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
+    again = subprocess.run([sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
     assert world.stamps() == before
 
 
