@@ -67,6 +67,8 @@ class Meter:
     train_tokens: int = 0
     supervised_tokens: int = 0
     generated_tokens: int = 0
+    examples: int = 0
+    """training examples used, repeats counted"""
     usd_charged: float = 0.0
     curve: list[dict] = field(default_factory=list)
     _started: float | None = None
@@ -113,11 +115,12 @@ class Meter:
         """The share of the budget that is spent, 0 to 1 (0 without a budget)."""
         return min(1.0, self.spent() / self.budget.amount) if self.budget else 0.0
 
-    def charge(self, *, flops: float = 0.0, tokens: int = 0, supervised: int = 0, generated: int = 0) -> None:
+    def charge(self, *, flops: float = 0.0, tokens: int = 0, supervised: int = 0, generated: int = 0, examples: int = 0) -> None:
         """Count an act of adapting. Raises `BudgetExceeded` when tokens or FLOPs pass the budget."""
         self.flops += flops
         self.train_tokens += tokens
         self.supervised_tokens += supervised
         self.generated_tokens += generated
+        self.examples += examples
         if self.budget and self.budget.unit in ("flops", "tok") and not self.affords():
             raise BudgetExceeded(f"spent {self.spent():.6g} of {self.budget}")

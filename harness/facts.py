@@ -7,6 +7,7 @@ everything that they follow from; with them a run in which nothing is to do neve
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def _observe(
     return TaskFacts(
         meta=task.meta.model_dump(),
         train=examples_digest(examples) if examples else "",
-        requests=digest([requests_digest(samples), str(task.config.filter_list)]),
+        requests=digest([requests_digest(samples), re.sub(r" at 0x[0-9a-f]+", "", str(task.config.filter_list))]),
         references=references_digest(samples),
         metric_code=digest([code, scoring, engine_code(*_SCORING_CODE)]),
         train_examples=len(examples),

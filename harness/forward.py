@@ -33,7 +33,7 @@ def skeleton(model: BaseModel) -> Any:
 
     config = AutoConfig.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(config, attn_implementation="eager")  # others look at values
 
 
 def autocast(compute: Compute) -> contextlib.AbstractContextManager:

@@ -12,7 +12,7 @@ from typing import Any
 #: packages whose version may change a trained model or a prediction
 COMPUTING = (
     "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn", "lm_eval",
-    "datasets", "jinja2",
+    "datasets", "jinja2", "scipy",
 )  # fmt: skip
 #: packages whose version may change a score
 SCORING = ("lm_eval", "scikit-learn", "scipy", "numpy", "seqeval")

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from lm_eval.api.model import TemplateLM
-from lm_eval.models.utils import has_bos_prefix, postprocess_generated_text
+from lm_eval.models.utils import postprocess_generated_text
 
 from harness.errors import UserError
 from harness.flops import CostModel, cost_model
 from harness.forward import autocast, head_at
 from harness.hardware import Compute
 from harness.keys import digest
+from harness.model import context_length, tokenise
 
 #: rows computed together; fixed, because a score may move with it (under bf16) and must not move by accident
 BATCH_ROWS = 16
@@ -43,7 +44,7 @@ class CausalLM(TemplateLM):
         self.batch_rows = batch_rows
         self.progress = progress or (lambda done, total: None)
         self.costs: CostModel = cost_model(model)
-        self.max_length = int(getattr(model.config, "max_position_embeddings", 2048))
+        self.max_length = context_length(model.config)
         self.flops = 0.0
         self.seconds = 0.0
         self.generated_tokens = 0
@@ -63,11 +64,10 @@ class CausalLM(TemplateLM):
         return str(self.tokenizer.name_or_path)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Token ids; a text that already begins with the BOS token gets no second one (as in lm-eval's HFLM)."""
-        if add_special_tokens is None and has_bos_prefix(string, self.tokenizer.decode(self.prefix_token_id)):
-            add_special_tokens = False
-        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
-        return self.tokenizer.encode(string, **options)
+        """Token ids, by the function that training uses."""
+        if add_special_tokens is None:
+            return tokenise(self.tokenizer, string)
+        return self.tokenizer.encode(string, add_special_tokens=add_special_tokens)
 
     def batch_plan(self) -> str:
         """Digest of what was computed together, in which order."""

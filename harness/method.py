@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.budget import Meter
 from harness.errors import UserError, one_line, unknown
 from harness.hardware import Compute
-from harness.keys import file_digest
+from harness.keys import code_digest, file_digest
 from harness.model import BaseModel as ModelOnDisk
 from harness.task import Example, Task
 
@@ -95,8 +95,9 @@ class Method(ABC):
 
     @classmethod
     def code(cls) -> str:
-        """Hash of the file that defines the method."""
-        return file_digest(Path(inspect.getfile(cls)))
+        """Hash of the files that define the method and what it inherits from."""
+        files = {Path(inspect.getfile(base)) for base in cls.__mro__ if issubclass(base, Method) and base is not Method}
+        return code_digest(files)
 
 
 def methods() -> dict[str, metadata.EntryPoint]:

@@ -57,6 +57,20 @@ def _tokenizer(folder: str) -> Any:
     return tokenizer
 
 
+def tokenise(tokenizer: Any, text: str) -> list[int]:
+    """Token ids, in training as in evaluation; a text that already begins with the BOS token gets no second one (as in
+    lm-eval's own Hugging Face model)."""
+    first = tokenizer.bos_token or tokenizer.eos_token
+    if first and text.startswith(first):
+        return tokenizer.encode(text, add_special_tokens=False)
+    return tokenizer.encode(text)
+
+
+def context_length(config: Any) -> int:
+    """The most positions that a model takes (2,048 where its config does not say)."""
+    return int(getattr(config, "max_position_embeddings", 2048))
+
+
 def chat_template(tokenizer: Any) -> Any:
     """A function from chat messages to the prompt text, exactly as lm-eval's own Hugging Face model renders it."""
     if not getattr(tokenizer, "chat_template", None):
@@ -178,9 +192,10 @@ def _describe(name: str, folder: Path, *, origin: str, licence: str) -> BaseMode
     tokens = [
         p
         for p in sorted(folder.iterdir())
-        if p.name.startswith(("tokenizer", "chat_template", "special_tokens", "vocab", "merges"))
+        if p.name.startswith(("tokenizer", "chat_template", "special_tokens", "added_tokens", "spiece", "vocab", "merges"))
     ]
-    files = [*weights, folder / "config.json", *tokens]
+    configs = [p for p in (folder / "config.json", folder / "generation_config.json") if p.exists()]
+    files = [*weights, *configs, *tokens]
     hashes = _file_hashes(files)
     return BaseModel(
         name=name,

@@ -60,7 +60,7 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
             except UserError as error:
                 where = f"{matrix.where(cell.task)}: " if cell.task in matrix.lines else ""
                 raise UserError(error if "unknown task" not in str(error) else f"{where}{error}") from error
-        keys = cell_keys(cell, method, facts[key], base, compute)
+        keys = cell_keys(cell, method, facts[key], base, compute, matrix.usd_per_hour)
         job = Job(
             cell=cell,
             results=str(results),
@@ -94,7 +94,9 @@ def _refuse_twins(cells: Sequence[Cell]) -> None:
         seen[cell.id] = cell
 
 
-def cell_keys(cell: Cell, method: Method, facts: TaskFacts, base: BaseModel, compute: Compute) -> dict[str, str]:
+def cell_keys(
+    cell: Cell, method: Method, facts: TaskFacts, base: BaseModel, compute: Compute, usd_per_hour: float = 0.0
+) -> dict[str, str]:
     """The keys spec, train and predict (the score key needs the predictions' key and the metric's code)."""
     train = {
         "method": [method.name, method.settings.model_dump(), method.code(), engine_code(*method.engine)],
@@ -103,7 +105,7 @@ def cell_keys(cell: Cell, method: Method, facts: TaskFacts, base: BaseModel, com
         "versions": versions(COMPUTING),
     }
     if method.trains:
-        train["budget"] = str(cell.budget)
+        train["budget"] = [str(cell.budget), usd_per_hour if cell.budget.unit == "usd" else 0]
     if method.uses_model:
         train["model"] = base.sha256
         train["compute"] = {"device": compute.device, "precision": compute.precision, "threads": compute.threads}

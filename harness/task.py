@@ -98,6 +98,17 @@ class Task:
             gen_prefix=self.lm_eval.doc_to_prefix(doc),
         )
 
+    @contextlib.contextmanager
+    def _not_its_own_example(self) -> Any:
+        """A training pair must not show its own answer among its few-shot examples. lm-eval leaves the document itself out
+        only where shots come from the split that is asked, so it is told that they do."""
+        settings = self.lm_eval.fewshot_cfg
+        before, settings.split = settings.split, self.config.test_split
+        try:
+            yield
+        finally:
+            settings.split = before
+
     def _requests(self, doc: dict, context: Any, template: ChatTemplate | None, doc_id: int) -> list[Any]:
         made = self.lm_eval.construct_requests(
             doc=doc,
@@ -139,11 +150,13 @@ class Task:
         if self.lm_eval.OUTPUT_TYPE not in ("multiple_choice", "generate_until"):
             raise UserError(f"{self.where}: output_type {self.lm_eval.OUTPUT_TYPE} has no prompt and completion to train on")
         found = []
+        self.lm_eval.set_fewshot_seed(_FEWSHOT_SEED)
         for doc_id, doc in enumerate(self.docs(split)):
             gold = self._gold(doc, split, doc_id)
             if gold is None:
                 raise UserError(f"{self.where}: document {doc_id} of the {split} split has no label")
-            context = self._context(doc, template)
+            with self._not_its_own_example():
+                context = self._context(doc, template)
             if self._is_choice():
                 assert isinstance(gold, int)
                 prompt, completion = self._requests(doc, context, template, doc_id)[gold].args

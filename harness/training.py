@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,10 +23,12 @@ from harness.forward import freeze_linear_weights, head_at
 from harness.hardware import Compute
 from harness.lm import CausalLM
 from harness.method import Fitted, Work
+from harness.model import context_length
 from harness.trainplan import Encoded, Plan, SupervisedSettings, encode, make_plan, schedule
 
-#: a budget in seconds or dollars stops before a step that could pass it: the slowest step so far, and some
+#: a budget in seconds or dollars stops before a step that could pass it: the slowest of the last steps, and some
 _STEP_MARGIN = 1.25
+_RECENT = 5
 
 
 class _MeteredTrainer(SFTTrainer):
@@ -36,13 +39,32 @@ class _MeteredTrainer(SFTTrainer):
         self, *args: Any, meter: Meter, plan: Plan, encoded: Sequence[Encoded], warmup: float, report: Callable, **kw: Any
     ):
         self.meter, self.plan, self.encoded, self.warmup, self.tell = meter, plan, encoded, warmup, report
-        self.slowest = 0.0
+        self.recent: deque[float] = deque(maxlen=_RECENT)
         self.lr_scheduler: Any = None
         self._step_began = 0.0
         super().__init__(*args, **kw)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    @property
+    def slowest(self) -> float:
+        """Seconds that the next step may take: the slowest of the last few, and some."""
+        return _STEP_MARGIN * max(self.recent, default=0.0)
+
+    def rehearse(self) -> None:
+        """Time a step's forward and backward pass before the first, on the clock but without an update: a budget by the
+        clock must not be passed by its first step."""
+        began = time.perf_counter()
+        batch = self.data_collator([self.train_dataset[i] for i in range(len(self.plan.batches[0]))])
+        inputs = self._prepare_inputs(batch)
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(self.model, inputs)
+        loss.backward()
+        self.model.zero_grad(set_to_none=True)
+        self.recent.append(time.perf_counter() - began)
+        if not self.meter.affords(seconds=self.slowest):
+            raise UserError(f"budget {self.meter.budget} does not pay for one training step (about {self.slowest:.1f} s)")
 
     def price_of(self, step: int) -> float:
         """Of a planned batch, in the budget's own unit; for a clock, the slowest step so far."""
@@ -71,6 +93,7 @@ class _MeteredTrainer(SFTTrainer):
             flops=sum(self.plan.flops[i] for i in batch),
             tokens=sum(len(self.encoded[i].ids) for i in batch),
             supervised=sum(self.encoded[i].supervised for i in batch),
+            examples=len(batch),
         )
         return loss
 
@@ -94,7 +117,7 @@ class _Progress(TrainerCallback):
         trainer = self.trainer
         assert trainer is not None
         assert trainer.meter.budget is not None
-        trainer.slowest = max(trainer.slowest, _STEP_MARGIN * (time.perf_counter() - trainer._step_began))
+        trainer.recent.append(time.perf_counter() - trainer._step_began)
         if trainer.meter.budget.unit in ("s", "usd") and not trainer.meter.affords(seconds=trainer.slowest):
             control.should_training_stop = True
         return control
@@ -181,8 +204,11 @@ def train_supervised(
         )
         progress.trainer = trainer
         trainer.pop_callback(_printer())
+        config._n_gpu = min(1, config.n_gpu)  # one device a cell: more would split the planned batches
         meter.start()
         try:
+            if meter.budget.unit in ("s", "usd"):
+                trainer.rehearse()
             trainer.train()
         finally:
             meter.stop()
@@ -191,9 +217,9 @@ def train_supervised(
 
 def fit_supervised(work: Work, model: Any, settings: SupervisedSettings) -> Fitted:
     """Train what requires gradients of `model` on the task's examples within the budget; the result answers requests."""
-    encoded = encode(work.examples, work.tokenizer, model.config.max_position_embeddings)
+    encoded = encode(work.examples, work.tokenizer, context_length(model.config))
     trainable = [p for p in model.parameters() if p.requires_grad]
-    plan = train_supervised(model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report)
+    train_supervised(model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report)
     model.requires_grad_(False)
     freeze_linear_weights(model, work.compute)
     return Fitted(
@@ -201,7 +227,7 @@ def fit_supervised(work: Work, model: Any, settings: SupervisedSettings) -> Fitt
         trainable_parameters=sum(p.numel() for p in trainable),
         stored_bytes=sum(p.numel() * p.element_size() for p in trainable),
         epochs=work.budget_meter.train_tokens / sum(len(e.ids) for e in encoded),
-        examples=plan.examples,
+        examples=work.budget_meter.examples,
     )
 
 

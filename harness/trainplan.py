@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from harness.budget import Meter
 from harness.errors import UserError
 from harness.flops import CostModel
 from harness.method import Settings
+from harness.model import tokenise
 from harness.task import Example
 
 #: how many passes over the data a budget that is not counted ahead may ask for
@@ -44,8 +46,8 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list
     found = []
     for example in examples:
         end = tokenizer.eos_token if example.ends else ""
-        whole = tokenizer.encode(example.prompt + example.completion + end)
-        prompt = tokenizer.encode(example.prompt)
+        whole = tokenise(tokenizer, example.prompt + example.completion + end)
+        prompt = tokenise(tokenizer, example.prompt)
         shared = 0
         while shared < min(len(prompt), len(whole)) and prompt[shared] == whole[shared]:
             shared += 1
@@ -80,7 +82,9 @@ def make_plan(encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_
     shuffle = random.Random(seed)
     chosen: list[int] = []
     full = False
-    for _ in range(_MOST_EPOCHS if meter.budget else 1):
+    for epoch in itertools.count():
+        if not counted and epoch == _MOST_EPOCHS:
+            break
         order = list(range(len(encoded)))
         shuffle.shuffle(order)
         for index in order:
@@ -100,8 +104,11 @@ def make_plan(encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_
     for start in range(0, len(chosen), span):
         window = sorted(chosen[start : start + span], key=lambda index: len(encoded[index].ids))
         made = [tuple(window[i : i + batch_size]) for i in range(0, len(window), batch_size)]
+        short = made.pop() if len(made[-1]) < batch_size else None
         shuffle.shuffle(made)
         batches.extend(made)
+        if short:  # only the last window has one; it stays last, so that rows and batches keep step
+            batches.append(short)
     return Plan(tuple(batches), flops, len(chosen) / len(encoded), len(chosen))
 
 
