@@ -42,7 +42,7 @@ class Majority(Method):
     def fit(self, work: Work) -> Fitted:
         choices = fixed_choices(work.task, self.name)
         work.budget_meter.start()
-        counts = Counter(example.completion.strip() for example in work.examples)
+        counts = Counter(example.label for example in work.examples)
         prior = {choice: counts[choice] / len(work.examples) for choice in choices}
         work.budget_meter.stop()
         return Fitted(_Prior(work.task, prior), trainable_parameters=len(choices), examples=len(work.examples), epochs=1.0)

@@ -16,6 +16,7 @@ class Sft(Method):
     name = "sft"
     label = "full SFT"
     summary = "supervised fine-tuning of all weights"
+    memory_share = 4.0  # weights, gradients and two moments
     engine = ("training", "trainplan", "lm", "model", "forward", "flops", "budget")
     Settings = SftSettings
 

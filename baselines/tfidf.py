@@ -44,7 +44,7 @@ class Tfidf(Method):
         from sklearn.pipeline import make_pipeline
 
         fixed_choices(work.task, self.name)
-        labels = [example.completion.strip() for example in work.examples]
+        labels = [example.label for example in work.examples]
         if len(set(labels)) < 2:
             return Fitted(_Constant(work.task, labels[0]), notes=["the training split has one label only"])
         pipeline = make_pipeline(

@@ -29,7 +29,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``1e13flops``, ``50ktok``, ``120s`` or ``5usd`` (scales k, m, g, t, p before the unit)."""
+        """Read ``1e13flops``, ``50ktok``, ``120s`` or ``5usd`` (scales k, m, g, t, p before flops and tok)."""
         match = _PATTERN.match(str(text).lower())
         if not match:
             raise UserError(f"budget '{one_line(text, 40)}' is not a number with a unit: write 1e13flops, 50ktok, 120s or 5usd")
@@ -37,7 +37,8 @@ class Budget:
         for scale in sorted(_SCALES, key=len, reverse=True):
             unit = word.removeprefix(scale)
             unit = _ALIASES.get(unit, unit)
-            if unit in UNITS and (scale != "" or word == unit or word in _ALIASES) and word.startswith(scale):
+            scaled = unit in ("flops", "tok")  # a millisecond is no megasecond: clocks and money take no prefix
+            if unit in UNITS and word.startswith(scale) and (scaled if scale else True):
                 amount = number * _SCALES[scale]
                 if not 0 < amount < float("inf"):
                     raise UserError(f"budget '{text}' must be above zero and finite: write, for instance, 5e12flops")

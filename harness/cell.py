@@ -13,24 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from harness.budget import Meter
-from harness.errors import UserError, one_line
+from harness.errors import CannotSave, UserError, one_line
 from harness.hardware import Compute
-from harness.keys import digest
+from harness.keys import SCORING, score_key, versions
 from harness.matrix import Cell
 from harness.method import CannotDo, Fitted, Method, Work, make_method
 from harness.model import BaseModel, chat_template
 from harness.process import now, peak_memory, redact, stderr_to
 from harness.record import (
     CellName,
+    DamagedRecord,
     Inference,
     Keys,
     Record,
     Spend,
     atomic_write,
+    commit,
     read_record,
     read_samples,
     write_record,
-    write_samples,
 )
 from harness.task import Sample, Task, load_task, quiet
 
@@ -64,18 +65,18 @@ def run_cell(send: Callable[[dict], None], job: Job) -> dict:
         with quiet(), contextlib.redirect_stdout(sys.stderr), stderr_to(job.folder / "output.log"):
             record = _run(send, job, began)
     except CannotDo as why:
-        record = _unfinished(job, "skipped", one_line(why))
+        record = _unfinished(job, "skipped", str(why))
+        write_record(job.folder, record)
+    except CannotSave:
+        raise
     except UserError as error:
-        if str(error).startswith("cannot save"):
-            raise
-        record = _unfinished(job, "failed", one_line(error))
+        record = _failed(job, str(error))
     except Exception as error:  # noqa: BLE001 (whatever went wrong, the other cells go on; the traceback is in the log)
         atomic_write(job.folder / "error.log", redact(traceback.format_exc()))
-        record = _unfinished(job, "failed", redact(one_line(f"{type(error).__name__}: {error}")), log="error.log")
+        record = _failed(job, f"{type(error).__name__}: {error}", log="error.log")
     else:
         with contextlib.suppress(OSError):
             (job.folder / "error.log").unlink(missing_ok=True)
-    write_record(job.folder, record)
     main = record.metrics.get(record.main_metric)
     return {
         "status": record.status,
@@ -85,6 +86,7 @@ def run_cell(send: Callable[[dict], None], job: Job) -> dict:
         "seconds": time.perf_counter() - began,
         "flops": record.spend.flops,
         "train_seconds": record.spend.seconds,
+        "predict_rate": record.inference.flops_per_1000 / max(record.inference.seconds_per_1000, 1e-9),
     }
 
 
@@ -106,10 +108,7 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
     fitted = _fit(send, job, method, task, template, meter)
     send({"phase": "predicting", "share": meter.share()})
     lines = _predict(send, task, samples, fitted)
-    write_samples(job.folder, lines)
-    send({"phase": "scoring"})
-    record = _scored(job, task, samples, read_samples(job.folder))
-    return record.model_copy(
+    record = _unfinished(job, "unscored", "predicted, not scored yet").model_copy(
         update={
             "label": cell.label or method.label,
             "settings": method.settings.model_dump(),
@@ -120,8 +119,18 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
             "curve": meter.curve,
             "notes": [*task.notes, *fitted.notes],
             "provenance": job.provenance | {"finished": now(), "cell_seconds": round(time.perf_counter() - began, 3)},
-        },
+        }
     )
+    commit(job.folder, record, lines)  # from here on nothing has to be trained or asked again
+    send({"phase": "scoring"})
+    scored, lines = _scored(job, task, samples, read_samples(job.folder))
+    return commit(job.folder, _joined(scored, record), lines)
+
+
+def _joined(scored: Record, earned: Record) -> Record:
+    """A record with new scores and what training and predicting had given."""
+    kept = ("label", "settings", "spend", "inference", "trainable_parameters", "stored_bytes", "curve", "notes", "provenance")
+    return scored.model_copy(update={name: getattr(earned, name) for name in kept})
 
 
 def _fit(
@@ -149,7 +158,7 @@ def _fit(
 
 def _predict(send: Callable[[dict], None], task: Task, samples: list[Sample], fitted: Fitted) -> list[dict]:
     """Ask the predictor everything at once, through lm-eval's requests and filters."""
-    from harness.score import stored_sample
+    from harness.score import stored_sample, withhold
 
     requests = [request for sample in samples for request in sample.requests]
     kinds = {request.request_type for request in requests}
@@ -165,23 +174,18 @@ def _predict(send: Callable[[dict], None], task: Task, samples: list[Sample], fi
     for sample in samples:
         filtered = next(iter(sample.requests[0].filtered_resps.values()))
         found.append(stored_sample(sample, [request.resps[0] for request in sample.requests], filtered))
-    return found
+    return withhold(task, found)
 
 
-def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> Record:
-    """A record with metrics, from the stored predictions."""
-    from harness.resolve import score_key
-    from harness.score import score
+def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> tuple[Record, list[dict]]:
+    """A record with metrics, from the stored predictions, and the lines with their scores."""
+    from harness.score import score, withhold
 
     metrics, confusion = score(task, samples, lines)
-    if not task.meta.redistribute:
-        for line in lines:  # text that may not be passed on stays on the machine that has it
-            if line.get("text") is not None:
-                line["text_sha256"] = digest(line["text"])
-            line["prompt"] = line["text"] = None
-    sha = write_samples(job.folder, lines)
+    withhold(task, lines)
     hidden = not metrics
-    return Record(
+    said = job.provenance["task"]
+    record = Record(
         cell=CellName.model_validate(job.cell.spec),
         status="unscored" if hidden else "ok",
         reason="no test sample has a reference: predictions are stored, nothing is scored" if hidden else "",
@@ -194,19 +198,19 @@ def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> R
             "test_samples": len(samples),
             "train_examples": len(task.docs("train")) if task.config.training_split else 0,
         },
-        keys=Keys(**job.keys, score=score_key(job.keys["predict"], job.provenance["task"])),
-        samples_sha256=sha,
+        keys=Keys(**job.keys, score=score_key(job.keys["predict"], said["references"], said["metric_code"])),
         provenance=job.provenance | {"finished": now()},
     )
+    return record, lines
 
 
 def _rescored(job: Job, task: Task, samples: list[Sample]) -> Record:
     """The old record with new scores, from its stored predictions."""
     old = read_record(job.folder)
     assert old is not None
-    new = _scored(job, task, samples, read_samples(job.folder))
-    kept = ("label", "settings", "spend", "inference", "trainable_parameters", "stored_bytes", "curve", "notes")
-    return new.model_copy(update={n: getattr(old, n) for n in kept} | {"provenance": old.provenance | {"rescored": now()}})
+    scored, lines = _scored(job, task, samples, read_samples(job.folder))
+    again = {"rescored": now(), "task": job.provenance["task"], "scored_with": versions(SCORING)}
+    return commit(job.folder, _joined(scored, old).model_copy(update={"provenance": old.provenance | again}), lines)
 
 
 def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:
@@ -239,7 +243,7 @@ def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
     return Record(
         cell=CellName.model_validate(job.cell.spec),
         status=status,
-        reason=reason,
+        reason=redact(one_line(reason)),
         log=log,
         label=job.cell.label,
         keys=Keys(**job.keys),
@@ -247,6 +251,24 @@ def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
     )
 
 
-def failed_record(job: Job, reason: str) -> Record:
-    """For a cell whose process died before it could say why."""
-    return _unfinished(job, "failed", redact(one_line(reason)))
+def _failed(job: Job, reason: str, log: str = "") -> Record:
+    """Write the record of a failure. Where predictions of this very cell are stored they are kept, so that after the mend
+    only scoring is repeated."""
+    record = _unfinished(job, "failed", reason, log)
+    try:
+        stored = read_record(job.folder)
+    except DamagedRecord:
+        stored = None
+    if stored is not None and stored.samples_sha256 and stored.keys.predict == job.keys["predict"]:
+        lost = {"metrics": {}, "confusion": {}, "status": "failed", "reason": record.reason, "log": log}
+        record = stored.model_copy(update={**lost, "keys": record.keys})
+    write_record(job.folder, record)
+    return record
+
+
+def record_crash(job: Job, reason: str) -> str:
+    """Record a cell whose process died before it could say why; returns the reason that was recorded."""
+    output = job.folder / "output.log"
+    with contextlib.suppress(OSError):
+        output.write_text(redact(output.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
+    return _failed(job, reason).reason

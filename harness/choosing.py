@@ -36,7 +36,7 @@ class ChoiceLM(ABC):
         known = dict(zip(unique, self.probabilities(unique), strict=True))
         answers = []
         for request, text in zip(requests, texts, strict=True):
-            choice = request.args[1].strip()
+            choice = self.task.choices[request.idx]
             probability = known[text].get(choice, 0.0)
             best = max(known[text].values(), default=0.0)
             answers.append((math.log(max(probability, 1e-12)), probability == best))

@@ -143,12 +143,19 @@ def _run(arguments: argparse.Namespace, write_report: Report) -> int:
 
 def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.hardware import choose_compute
-    from harness.plan import print_plan
+    from harness.model import find_model
+    from harness.plan import print_cells, print_plan
     from harness.runner import hush
 
     hush()
+    matrix = _matrix(arguments)
     compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
-    print_plan(_resolved(arguments, _matrix(arguments), compute), compute, arguments.results)
+    models = dict.fromkeys(cell.model for cell in matrix.cells)
+    absent = [name for name in models if find_model(name, make=False) is None]
+    if absent:
+        print_cells(matrix, absent)
+        return 0
+    print_plan(_resolved(arguments, matrix, compute), compute, arguments.results)
     return 0
 
 

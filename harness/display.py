@@ -146,7 +146,7 @@ class Board:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
-        for title in ("", "task", "method", "seed", "state", "spent", "loss", "result"):
+        for title in ("", "task", "method", "seed", "state", "", "spent", "loss", "result"):
             table.add_column(title, justify="right" if title in ("seed", "loss", "result") else "left", no_wrap=title != "state")
         colours = {"ok": "green", "failed": "red", "skipped": "yellow", "unscored": "yellow", "running": "cyan"}
         with self._lock:
@@ -159,7 +159,8 @@ class Board:
                     escape(row.cell.label or row.cell.method),
                     str(row.cell.seed),
                     escape(f"{state}: {row.reason}" if row.reason else state),
-                    ProgressBar(total=1.0, completed=share, width=14) if row.state == "running" else "",
+                    ProgressBar(total=1.0, completed=share, width=12) if row.state == "running" else "",
+                    f"{row.share:.0%} of {row.cell.budget}" if row.state == "running" and row.share else "",
                     f"{row.loss:.3f}" if row.loss is not None and row.state == "running" else "",
                     f"{row.value:.3f}" if row.value is not None else "",
                 )

@@ -10,6 +10,10 @@ class UserError(Exception):
     """Bad input. The message is one line: what is wrong, where (file and line), and how to mend it."""
 
 
+class CannotSave(UserError):
+    """A result that could not be written: never a warning."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, mend: str = "") -> UserError:
     """An error for a name that nothing answers to, with the nearest names that do."""
     known = sorted(set(known))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -42,31 +43,27 @@ class LocalExecutor(Executor):
         self._guard = threading.Lock()
         self._closed = False
 
-    def warm_up(self) -> None:
-        """Start importing in the background (the fork server), while the parent does other work."""
-        if self._context.get_start_method() == "forkserver":
-            from multiprocessing import forkserver
-
-            forkserver.ensure_running()
-
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """`fn(send, key, *args)` in a new process; `key` (the first argument) names it in messages."""
         return self._threads.submit(self._run, fn, *args, **kwargs)
 
     def _run(self, fn: Callable[..., Any], key: str, *args: Any) -> Any:
         receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_child, args=(sender, fn, args), name=f"tunebench {key}", daemon=False)
+        try:
+            process.start()  # may wait for the fork server's imports; an interruption does not wait with it
+        except (OSError, EOFError, pickle.PickleError) as error:
+            raise CellCrashed(f"its process could not be started: {error}") from error
         with self._guard:
-            if self._closed:
-                raise CellCrashed("the run was interrupted before this cell began")
-            process = self._context.Process(target=_child, args=(sender, fn, args), name=f"tunebench {key}", daemon=False)
-            process.start()
             self._live.add(process)
+            if self._closed:
+                process.kill()
         sender.close()
         try:
             while True:
                 try:
                     kind, value = receiver.recv()
-                except EOFError:
+                except (EOFError, OSError, pickle.UnpicklingError):
                     process.join()
                     raise CellCrashed(_exit_reason(process.exitcode)) from None
                 if kind == "done":

@@ -115,7 +115,10 @@ def from_items(items: Sequence[Any], aggregate: Callable[[list], float], value: 
         return proportion([float(item) for item in items])
 
     def statistic(index: np.ndarray) -> float:
-        return float(aggregate([items[i] for i in index.astype(int)]))
+        try:
+            return float(aggregate([items[i] for i in index.astype(int)]))
+        except (ValueError, ArithmeticError):  # a resample on which the score is not defined
+            return math.nan
 
     interval = bootstrap(value, (np.arange(n),), statistic, vectorized=False) if n > 1 else None
     if interval is not None:

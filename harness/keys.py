@@ -41,6 +41,12 @@ def engine_code(*modules: str) -> str:
     return code_digest(here / f"{module}.py" for module in modules)
 
 
+def score_key(predict: str, references: str, metric_code: str) -> str:
+    """The key of a cell's scores: predictions, references, and the code and versions that score them."""
+    own = engine_code("score", "intervals", "classification")
+    return digest([predict, references, metric_code, own, versions(SCORING)])
+
+
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Installed versions by package; a package that is absent is left out."""
     found = {}

@@ -104,6 +104,8 @@ class _Reader:
         found = [self._entry(item, keys, key) for item in stated]
         if chosen is None:
             return found
+        if not chosen:
+            raise UserError(f"--{key} names nothing: give one name, or several with commas between")
         return [entry for name in chosen for entry in [e for e in found if e["name"] == name] or [{"name": name}]]
 
     def _entry(self, item: Any, keys: set[str], key: str) -> dict:
@@ -123,9 +125,9 @@ class _Reader:
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
-    def seeds(self) -> list[int]:
-        where = self.where("seeds")
-        seeds = _as_list(self.raw.get("seeds", [0]), "seeds", where)
+    def seeds(self, flag: list[int] | None) -> list[int]:
+        where = self.where("seeds") if flag is None else "--seeds"
+        seeds = _as_list(self.raw.get("seeds", [0]) if flag is None else flag, "seeds", where)
         for seed in seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
                 raise UserError(f"{where}: seed {one_line(repr(seed), 40)} must be a whole number from 0 to 2147483647")
@@ -185,7 +187,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     tasks = reader.entries("tasks", _TASK_KEYS, flags.get("tasks"))
     methods = reader.entries("methods", _METHOD_KEYS, flags.get("methods"))
     models = flags.get("models") or reader.models()
-    seeds = flags.get("seeds") or reader.seeds()
+    seeds = reader.seeds(flags.get("seeds"))
     cells = []
     for task, model, method in itertools.product(tasks, models, methods):
         if "budget" in flags:

@@ -82,6 +82,8 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     """whether it reads the training split (a task without one is then refused)"""
     uses_model: ClassVar[bool] = True
+    memory_share: ClassVar[float] = 1.6
+    """peak memory as a multiple of the base model's weights, for the plan"""
     Settings: ClassVar[type[Settings]] = Settings
     engine: ClassVar[tuple[str, ...]] = ()
     """modules of the engine whose code can change what it gives"""

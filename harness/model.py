@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError, one_line
+from harness.errors import UserError, one_line, unknown
 from harness.keys import digest, file_digest
 from harness.matrix import DEFAULT_MODEL
 from harness.paths import cache_folder
@@ -99,7 +99,9 @@ def find_model(name: str, *, make: bool = True) -> BaseModel | None:
         name = _EMBEDDED_HUB_ID
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _describe(folder.resolve().name, folder.resolve(), origin=str(folder.resolve()), licence=_licence(folder))
+        return _describe(folder.resolve().name, folder.resolve(), origin="a local folder", licence=_licence(folder))
+    if "/" not in name:
+        raise unknown("model", name, [DEFAULT_MODEL], mend="(or a folder, or a Hub id as owner/name)")
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise UserError(f"model '{name}' is neither a folder, a Hub id (owner/name) nor {DEFAULT_MODEL}")
     return _from_hub(name, make)

@@ -7,9 +7,19 @@ from pathlib import Path
 
 from harness.display import duration
 from harness.hardware import Compute, memory_bytes
+from harness.matrix import Matrix
 from harness.rates import estimate_cell, estimate_memory, load_rates, probe
 from harness.resolve import Resolved
 from harness.runner import CACHED, RESCORE, cell_state
+
+
+def print_cells(matrix: Matrix, absent: Sequence[str]) -> None:
+    """The cells of a matrix whose model is not in the cache yet: without its tokenizer no prompt is rendered and no time told."""
+    for cell in matrix.cells:
+        print(cell)
+    for name in absent:
+        print(f"note: model {name} is not in the cache yet; the first run puts it there, then plan knows time and memory")
+    print(f"{len(matrix.cells)} cells, none run with this model on this machine")
 
 
 def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> None:

@@ -1,17 +1,22 @@
 """What the fork server imports once for all cells."""
 
+import importlib
 import os
+import signal
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is the parent's to deal with, also while this imports
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import datasets  # noqa: F401
-import lm_eval.api.task
-import lm_eval.tasks  # noqa: F401
-import peft  # noqa: F401
-import torch  # noqa: F401
-import transformers.models.llama.modeling_llama  # noqa: F401
-import trl.trainer.sft_trainer  # noqa: F401
-
-import harness.cell
-import harness.training  # noqa: F401
+for _name in (
+    "datasets",
+    "torch",
+    "transformers.models.llama.modeling_llama",
+    "peft",
+    "trl.trainer.sft_trainer",
+    "lm_eval.tasks",
+    "harness.cell",
+    "harness.training",
+    "harness.score",
+):
+    importlib.import_module(_name)

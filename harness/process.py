@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import UserError
 
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASS|AUTH|CREDENTIAL)", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

@@ -35,11 +35,15 @@ def load_rates(compute: Compute) -> dict[str, float]:
 
 def learn_rates(resolved: Resolved, summary: dict[str, Any]) -> None:
     """Remember how fast a finished cell trained."""
+    if summary["status"] != "ok" or not resolved.method.uses_model:
+        return
+    rates = load_rates(resolved.job.compute)
     seconds, flops = summary.get("train_seconds") or 0.0, summary.get("flops") or 0.0
-    if summary["status"] == "ok" and seconds > 1 and flops:
-        rates = load_rates(resolved.job.compute)
+    if seconds > 1 and flops:
         rates[f"train:{resolved.method.name}"] = flops / seconds
-        atomic_write(_path(resolved.job.compute), json.dumps(rates))
+    if summary.get("predict_rate"):
+        rates["predict"] = summary["predict_rate"]
+    atomic_write(_path(resolved.job.compute), json.dumps(rates))
 
 
 def predict_flops(resolved: Resolved, config: dict) -> float:
@@ -65,7 +69,7 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
     method, cell = resolved.method, resolved.job.cell
     if not method.uses_model:
         return _OVERHEAD[False]
-    predict_rate = rates.get("probe_predict", rates.get("train:lora", rates.get("train:sft")))
+    predict_rate = rates.get("predict", rates.get("probe_predict"))
     if predict_rate is None:
         return None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
@@ -87,9 +91,8 @@ def estimate_memory(resolved: Resolved) -> int:
     if not resolved.method.uses_model:
         return imports
     weights = resolved.job.base.weights_bytes
-    share = 4.0 if resolved.method.name == "sft" else 1.6
     activations = 2**30 if resolved.method.trains else 2**28
-    return int(imports + share * weights + activations)
+    return int(imports + resolved.method.memory_share * weights + activations)
 
 
 def probe(compute: Compute, config: dict) -> dict[str, float]:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import UserError, one_line
+from harness.errors import CannotSave, one_line
 from harness.keys import file_digest
 
 SCHEMA_VERSION = 1
+_NEXT = "samples.next.jsonl"
 Status = Literal["ok", "failed", "skipped", "unscored"]
 
 
@@ -139,7 +140,7 @@ class DamagedRecord(Exception):
 def atomic_write(path: Path, text: str) -> None:
     """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed over `path`.
 
-    Raises `UserError` where the folder is read-only or full: a result that could not be saved is an error.
+    Raises `CannotSave` where the folder is read-only or full: a result that could not be saved is an error.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,15 +158,25 @@ def atomic_write(path: Path, text: str) -> None:
             raise
     except OSError as error:
         mend = "free some space or choose another folder with --results"
-        raise UserError(f"cannot save {path}: {error.strerror or error}; {mend}") from error
+        raise CannotSave(f"cannot save {path}: {error.strerror or error}; {mend}") from error
 
 
-def write_samples(folder: Path, samples: Iterable[dict]) -> str:
+def write_samples(folder: Path, samples: Iterable[dict], name: str = "samples.jsonl") -> str:
     """Write ``samples.jsonl`` and return its SHA-256."""
     lines = [json.dumps(sample, ensure_ascii=False, allow_nan=False) + "\n" for sample in samples]
-    path = folder / "samples.jsonl"
+    path = folder / name
     atomic_write(path, "".join(lines))
     return file_digest(path)
+
+
+def commit(folder: Path, record: Record, samples: Iterable[dict]) -> Record:
+    """Write samples and record as one: whenever the process dies, the folder holds the old pair or the new one. The new
+    samples wait under another name until the record that vouches for them is there (`read_record` finishes the move)."""
+    sha = write_samples(folder, samples, _NEXT)
+    record = record.model_copy(update={"samples_sha256": sha})
+    write_record(folder, record)
+    os.replace(folder / _NEXT, folder / "samples.jsonl")
+    return record
 
 
 def read_samples(folder: Path) -> list[dict]:
@@ -206,7 +217,9 @@ def read_record(folder: Path) -> Record | None:
         where = ".".join(str(part) for part in first["loc"])
         raise DamagedRecord(f"{path}: field {where}: {first['msg']}") from error
     if record.samples_sha256:
-        samples = folder / "samples.jsonl"
+        samples, waiting = folder / "samples.jsonl", folder / _NEXT
+        if waiting.exists() and file_digest(waiting) == record.samples_sha256:
+            os.replace(waiting, samples)
         if not samples.exists() or file_digest(samples) != record.samples_sha256:
             raise DamagedRecord(f"{samples} is missing or is not the file that its record describes")
     return record

@@ -15,7 +15,7 @@ from harness.cell import Job
 from harness.errors import UserError
 from harness.facts import TaskFacts, task_facts
 from harness.hardware import Compute, fingerprint
-from harness.keys import COMPUTING, SCORING, digest, engine_code, versions
+from harness.keys import COMPUTING, digest, engine_code, score_key, versions
 from harness.matrix import Cell, Matrix
 from harness.method import Method, make_method
 from harness.model import BaseModel, describe, find_model
@@ -82,7 +82,7 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
                 },
             },
         )
-        found.append(Resolved(job, facts[key], method, score_key(keys["predict"], job.provenance["task"])))
+        found.append(Resolved(job, facts[key], method, score_key(keys["predict"], facts[key].references, facts[key].metric_code)))
     return found
 
 
@@ -113,15 +113,10 @@ def cell_keys(
     return {"spec": cell.spec_key, "train": train_key, "predict": digest([train_key, facts.requests])}
 
 
-def score_key(predict: str, task: dict[str, str]) -> str:
-    """Predictions, references and the code and versions that score them."""
-    return digest([predict, task["references"], task["metric_code"], versions(SCORING)])
-
-
 def provenance(compute: Compute) -> dict[str, Any]:
     """What stands beside the keys in every record of a run."""
     return {
-        "command": redact(command_line()),
+        "command": command_line(),
         "started": now(),
         "code_revision": code_revision(),
         "packages": versions(["tunebench", *COMPUTING, "scipy", "pandas", "pydantic", "seqeval"]),
@@ -130,9 +125,9 @@ def provenance(compute: Compute) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command as it was typed (``make`` passes its own through TUNEBENCH_COMMAND)."""
+    """The command as it was typed, secrets replaced (``make`` passes its own through TUNEBENCH_COMMAND)."""
     stated = os.environ.get("TUNEBENCH_COMMAND")
-    return stated or shlex.join(["tunebench", *sys.argv[1:]])
+    return redact(stated or shlex.join(["tunebench", *sys.argv[1:]]))
 
 
 def code_revision() -> str:

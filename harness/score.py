@@ -10,6 +10,7 @@ import numpy as np
 
 from harness import classification as cl
 from harness.intervals import from_items, from_labels, proportion
+from harness.keys import digest
 from harness.record import Metric, finite
 from harness.task import Sample, Task
 
@@ -33,6 +34,23 @@ def stored_sample(sample: Sample, responses: Sequence[Any], filtered: Any) -> di
         line["raw"] = responses[0]
     line["scores"] = {}
     return line
+
+
+def withhold(task: Task, lines: list[dict]) -> list[dict]:
+    """Take the text out of lines of a task whose text may not be passed on; hashes stand in its place. (The labels of a
+    classification task are no text of it.)"""
+    if task.meta.redistribute:
+        return lines
+    for line in lines:
+        if line.get("text") is not None:
+            line["text_sha256"] = digest(line["text"])
+        line["prompt"] = line["text"] = None
+        if not task.choices:
+            hashed = ("reference", "prediction") if line.pop("choices", None) else ("reference",)
+            for name in hashed:
+                if line[name] is not None and not str(line[name]).startswith("sha256:"):
+                    line[name] = f"sha256:{digest(line[name])}"
+    return lines
 
 
 def _results(line: dict) -> list:

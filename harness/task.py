@@ -34,6 +34,8 @@ class Example:
     """the prompt's own content, without chat markup: what a classical method reads"""
     ends: bool
     """whether the completion is followed by the end of the turn (generation) or not (a choice)"""
+    label: str = ""
+    """the right choice, or the target text, as the task names it"""
 
 
 @dataclass
@@ -163,7 +165,9 @@ class Task:
             else:
                 delimiter = "" if template else self.config.target_delimiter
                 prompt, completion = context, f"{delimiter}{gold}"
-            found.append(Example(prompt, completion, doc_id, self.text(doc), ends=not self._is_choice()))
+            label = str(self.lm_eval.doc_to_choice(doc)[gold] if isinstance(gold, int) else gold)
+            ends = not self._is_choice()
+            found.append(Example(prompt, completion, doc_id, self.text(doc), ends, label))
         return found
 
     def samples(self, template: ChatTemplate | None, split: str = "test", limit: int | None = None) -> list[Sample]:
@@ -200,7 +204,7 @@ def requests_digest(samples: Sequence[Sample]) -> str:
 
 
 def examples_digest(examples: Sequence[Example]) -> str:
-    return digest([[e.prompt, e.completion, e.text, e.ends] for e in examples])
+    return digest([[e.prompt, e.completion, e.text, e.ends, e.label] for e in examples])
 
 
 def references_digest(samples: Sequence[Sample]) -> str:
