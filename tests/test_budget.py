@@ -36,7 +36,6 @@ from harness.errors import UserError
         ("2pflops", 2e15, "flops"),
         ("2ktokens", 2e3, "tok"),
         ("2ttok", 2e12, "tok"),
-        ("1ks", 1e3, "s"),
     ],
 )
 def test_amount_scale_and_unit_are_read(text, amount, unit):

@@ -182,8 +182,11 @@ class Fixed(ChoiceLM):
 
 
 def test_a_choosing_predictor_answers_with_log_probabilities():
-    lm = Fixed(SimpleNamespace(text=lambda doc: doc["text"]))
-    asked = [SimpleNamespace(doc={"text": t}, args=("prompt", f" {c}")) for t in ("one", "two") for c in ("a", "b", "c")]
+    choices = ("a", "b", "c")
+    lm = Fixed(SimpleNamespace(text=lambda doc: doc["text"], choices=choices))
+    asked = [
+        SimpleNamespace(doc={"text": t}, args=("prompt", f" {c}"), idx=i) for t in ("one", "two") for i, c in enumerate(choices)
+    ]
     found = lm.loglikelihood(asked)
     assert lm.asked == ("one", "two")
     assert [greedy for _, greedy in found] == [True, False, False] * 2
