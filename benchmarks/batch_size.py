@@ -1,6 +1,6 @@
 """How much predictions move with the batch size: none in fp32, a measured share under bf16.
 
-    python benchmarks/batch_size.py [--budget 2e12flops]
+    python benchmarks/batch_size.py [--budget 2e12flops] [--untuned]
 
 Scores the whole test split of financial_sentiment with 1 and with 32 rows at once, by the untuned model and by one that was
 tuned with LoRA on the given budget, in fp32 and in bf16 where the processor has it.
@@ -36,6 +36,7 @@ def choices(model: object, tokenizer: object, compute: Compute, task: Task, rows
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--budget", default="2e12flops")
+    parser.add_argument("--untuned", action="store_true", help="the untuned model only")
     arguments = parser.parse_args()
     base = find_model("smollm2-135m-instruct")
     assert base is not None
@@ -44,7 +45,7 @@ def main() -> None:
     torch.set_num_threads(native.threads)
     for precision in dict.fromkeys(["fp32", native.precision]):
         compute = replace(native, precision=precision)
-        for tuned in (False, True):
+        for tuned in (False,) if arguments.untuned else (False, True):
             model = load(base, compute).requires_grad_(False)
             freeze_linear_weights(model, compute)
             if tuned:
