@@ -82,11 +82,17 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _write_report(results: Path) -> Path:
-    """The engine knows no report; the front door joins the two."""
+def _write_report(results: Path, always: bool) -> Path:
+    """The engine knows no report; the front door joins the two. One that is current is written again only if `always`."""
+    from reports import freshness
+
+    if not always and freshness.is_current(results):
+        return results / "report.md"
     from reports.report import write_report
 
-    return write_report(results)
+    path = write_report(results)
+    freshness.mark(results)
+    return path
 
 
 if __name__ == "__main__":

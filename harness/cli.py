@@ -14,7 +14,8 @@ DEFAULT_RESULTS = "results"
 INTERRUPTED = 130
 COMMANDS = ("run", "plan", "report", "tasks", "methods")
 
-Report = Callable[[Path], Path]
+#: (results folder, whether a current report is written again) -> path of the report
+Report = Callable[[Path, bool], Path]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -124,7 +125,7 @@ def _resolved(arguments: argparse.Namespace, matrix: Any, compute: Any) -> list:
 def _run(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.display import Board
     from harness.hardware import choose_compute
-    from harness.runner import finish, hush, results_lock, run
+    from harness.runner import hush, results_lock, run
 
     hush()
     matrix = _matrix(arguments)
@@ -135,10 +136,10 @@ def _run(arguments: argparse.Namespace, write_report: Report) -> int:
             for note in dict.fromkeys(note for cell in cells for note in cell.facts.notes):
                 board.say(note)
             counts = run(cells, arguments.results, board)
-        path, status = finish(arguments.results, counts, write_report)
+        path = write_report(arguments.results, False)
     said = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
     print(f"{len(cells)} cells: {said}\nreport: {path}")
-    return status
+    return 1 if counts.get("failed") else 0
 
 
 def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
@@ -162,7 +163,7 @@ def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
 def _report(arguments: argparse.Namespace, write_report: Report) -> int:
     if not (arguments.results / "cells").is_dir():
         raise UserError(f"{arguments.results} is not a results folder: it has no 'cells' in it")
-    print(f"report: {write_report(arguments.results)}")
+    print(f"report: {write_report(arguments.results, True)}")
     return 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,6 @@ from harness.cell import Job, record_crash, run_cell
 from harness.display import Board
 from harness.errors import CannotSave, UserError, one_line
 from harness.executor import CellCrashed, LocalExecutor
-from harness.keys import digest, engine_code, file_digest, versions
-from harness.paths import shipped
 from harness.process import now
 from harness.rates import estimate_cell, learn_rates, load_rates
 from harness.record import DamagedRecord, atomic_write, read_record, set_aside
@@ -150,20 +148,6 @@ def write_run(results: Path, cells: Sequence[Resolved], board: Board) -> None:
         if old["cells"] == json.loads(text)["cells"] and old["notes"] == body["notes"]:
             return  # nothing new was asked for
     atomic_write(path, text)
-
-
-def finish(results: Path, counts: dict[str, int], write_report: Callable[[Path], Path]) -> tuple[Path, int]:
-    """Write the report, unless it is there and nothing that it is made from has changed; returns its path and the exit
-    status."""
-    path, stamp = results / "report.md", results / ".report"
-    stated = [str(results), shipped("tasks").parent, versions(["tunebench", "matplotlib", "pandas"]), engine_code("record")]
-    code = [file_digest(p) for p in sorted((Path(__file__).resolve().parent.parent / "reports").glob("*.py"))]
-    made_from = [(p.name, file_digest(p)) for p in sorted(results.glob("cells/*/record*.json"))]
-    key = digest([stated, code, made_from, [file_digest(p) for p in [results / "run.json"]]])
-    if not (path.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key):
-        path = write_report(results)
-        atomic_write(stamp, key)
-    return path, 1 if counts.get("failed") else 0
 
 
 def hush() -> None:
