@@ -38,7 +38,7 @@ class Budget:
             unit = word.removeprefix(scale)
             unit = _ALIASES.get(unit, unit)
             scaled = unit in ("flops", "tok")  # a millisecond is no megasecond: clocks and money take no prefix
-            if unit in UNITS and word.startswith(scale) and (scaled if scale else True):
+            if unit in UNITS and word.startswith(scale) and (scaled or not scale):
                 amount = number * _SCALES[scale]
                 if not 0 < amount < float("inf"):
                     raise UserError(f"budget '{text}' must be above zero and finite: write, for instance, 5e12flops")

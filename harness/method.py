@@ -66,7 +66,6 @@ class Fitted:
     stored_bytes: int = 0
     examples: int = 0
     epochs: float = 0.0
-    unspent: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
