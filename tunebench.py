@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from harness.budget import Budget, Meter
     from harness.choosing import ChoiceLM, fixed_choices
     from harness.classification import classification_results, macro_f1_of_pairs, mcc_of_pairs
+    from harness.entities import Entity, answer_line, read_answer
+    from harness.entity_scores import entity_f1, entity_precision, entity_recall, entity_results, hallucination_rate
     from harness.errors import UserError
+    from harness.hub import load_hub_dataset
     from harness.matrix import Cell, Matrix, read_matrix
     from harness.method import CannotDo, Fitted, Method, Settings, Work
     from harness.record import Record, read_results, read_samples
@@ -28,7 +31,10 @@ _NAMES = {
     "harness.budget": ("Budget", "Meter"),
     "harness.choosing": ("ChoiceLM", "fixed_choices"),
     "harness.classification": ("classification_results", "macro_f1_of_pairs", "mcc_of_pairs"),
+    "harness.entities": ("Entity", "answer_line", "read_answer"),
+    "harness.entity_scores": ("entity_f1", "entity_precision", "entity_recall", "entity_results", "hallucination_rate"),
     "harness.errors": ("UserError",),
+    "harness.hub": ("load_hub_dataset",),
     "harness.matrix": ("Cell", "Matrix", "read_matrix"),
     "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
     "harness.record": ("Record", "read_results", "read_samples"),
@@ -41,6 +47,7 @@ __all__ = [
     "CannotDo",
     "Cell",
     "ChoiceLM",
+    "Entity",
     "Example",
     "Fitted",
     "Matrix",
@@ -52,12 +59,20 @@ __all__ = [
     "Task",
     "UserError",
     "Work",
+    "answer_line",
     "classification_results",
+    "entity_f1",
+    "entity_precision",
+    "entity_recall",
+    "entity_results",
     "fixed_choices",
+    "hallucination_rate",
+    "load_hub_dataset",
     "load_task",
     "macro_f1_of_pairs",
     "main",
     "mcc_of_pairs",
+    "read_answer",
     "read_matrix",
     "read_results",
     "read_samples",

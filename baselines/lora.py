@@ -19,7 +19,7 @@ class Lora(Method):
     name = "lora"
     label = "LoRA"
     summary = "supervised fine-tuning of low-rank adapters on all linear layers"
-    engine = ("training", "trainplan", "lm", "model", "forward", "flops", "budget")
+    engine = ("training", "trainplan", "lm", "decoding", "model", "forward", "flops", "budget")
     Settings = LoraSettings
 
     def fit(self, work: Work) -> Fitted:

@@ -17,7 +17,7 @@ class Sft(Method):
     label = "full SFT"
     summary = "supervised fine-tuning of all weights"
     memory_share = 4.0  # weights, gradients and two moments
-    engine = ("training", "trainplan", "lm", "model", "forward", "flops", "budget")
+    engine = ("training", "trainplan", "lm", "decoding", "model", "forward", "flops", "budget")
     Settings = SftSettings
 
     def fit(self, work: Work) -> Fitted:

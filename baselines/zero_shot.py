@@ -12,12 +12,11 @@ class ZeroShot(Method):
     label = "zero-shot"
     summary = "the untuned model, asked with the task's prompt"
     trains = False
-    engine = ("lm", "model", "forward", "flops")
+    engine = ("lm", "decoding", "model", "forward", "flops")
 
     def fit(self, work: Work) -> Fitted:
-        from harness.forward import freeze_linear_weights, load
+        from harness.forward import load, ready_to_answer
         from harness.lm import CausalLM
 
-        model = load(work.base, work.compute).requires_grad_(False)
-        freeze_linear_weights(model, work.compute)
+        model = ready_to_answer(load(work.base, work.compute), work.compute)
         return Fitted(CausalLM(model, work.tokenizer, work.compute))

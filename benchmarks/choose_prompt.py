@@ -14,12 +14,13 @@ from pathlib import Path
 
 import yaml
 
-from harness.forward import freeze_linear_weights, load
+from harness.cell import predict
+from harness.forward import load, ready_to_answer
 from harness.hardware import choose_compute
 from harness.lm import CausalLM
 from harness.model import chat_template, describe, find_model
 from harness.paths import task_folders
-from harness.score import score, stored_sample
+from harness.score import score
 from harness.task import load_task
 from harness.taskfiles import find_task_file
 
@@ -31,8 +32,7 @@ def main(candidates_file: str, out: str) -> None:
     compute = choose_compute()
     base = find_model("smollm2-135m-instruct")
     assert base is not None
-    model = load(base, compute).requires_grad_(False)
-    freeze_linear_weights(model, compute)
+    model = ready_to_answer(load(base, compute), compute)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number, candidate in enumerate(listed["candidates"]):
@@ -45,15 +45,14 @@ def main(candidates_file: str, out: str) -> None:
                 task = load_task(name, [Path(folder)])
                 samples = task.samples(chat_template(base.tokenizer()) if chat else None, "validation")
                 lm = CausalLM(model, base.tokenizer(), compute)
-                requests = [request for sample in samples for request in sample.requests]
-                for request, answer in zip(requests, lm.loglikelihood(requests, disable_tqdm=True), strict=True):
-                    request.resps = [answer]
-                lines = [stored_sample(sample, [r.resps[0] for r in sample.requests], None) for sample in samples]
-                metrics, _ = score(task, samples, lines)
+                metrics, _ = score(task, samples, predict(task, samples, lm))
                 value = metrics[task.meta.main_metric].value
                 tokens = sum(len(lm.tok_encode(sample.prompt)) for sample in samples) / len(samples)
-                rows.append({"chat_template": chat, "score": value, "mean_prompt_tokens": round(tokens, 1), **candidate})
-                print(f"{value:.4f}  {tokens:6.1f} tokens  chat={chat!s:5}  {candidate}", flush=True)
+                others = {name: metrics[name].value for name in ("invalid_rate", "hallucination_rate") if name in metrics}
+                rows.append(
+                    {"chat_template": chat, "score": value, **others, "mean_prompt_tokens": round(tokens, 1), **candidate}
+                )
+                print(f"{value:.4f}  {tokens:6.1f} tokens  chat={chat!s:5}  {others} {candidate}", flush=True)
     rows.sort(key=lambda row: -row["score"])
     said = {
         "task": listed["task"],

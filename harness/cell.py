@@ -107,7 +107,8 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
     meter = Meter(cell.budget if method.trains else None, usd_per_hour=job.usd_per_hour)
     fitted = _fit(send, job, method, task, template, meter)
     send({"phase": "predicting", "share": meter.share()})
-    lines = _predict(send, task, samples, fitted)
+    fitted.lm.progress = lambda done, total: send({"phase": "predicting", "done": done / total})
+    lines = predict(task, samples, fitted.lm)
     record = _unfinished(job, "unscored", "predicted, not scored yet").model_copy(
         update={
             "label": cell.label or method.label,
@@ -156,16 +157,15 @@ def _fit(
     return method.fit(work)
 
 
-def _predict(send: Callable[[dict], None], task: Task, samples: list[Sample], fitted: Fitted) -> list[dict]:
-    """Ask the predictor everything at once, through lm-eval's requests and filters."""
+def predict(task: Task, samples: list[Sample], lm: Any) -> list[dict]:
+    """Ask a predictor everything at once, through lm-eval's requests and filters; returns the lines to store."""
     from harness.score import stored_sample, withhold
 
     requests = [request for sample in samples for request in sample.requests]
     kinds = {request.request_type for request in requests}
     if len(kinds) != 1:
         raise UserError(f"{task.where}: requests of several types ({', '.join(sorted(kinds))}) in one task")
-    fitted.lm.progress = lambda done, total: send({"phase": "predicting", "done": done / total})
-    answers = getattr(fitted.lm, kinds.pop())(requests, disable_tqdm=True)
+    answers = getattr(lm, kinds.pop())(requests, disable_tqdm=True)
     for request, answer in zip(requests, answers, strict=True):
         request.resps = [answer]
     task.lm_eval._instances = requests

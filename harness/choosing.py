@@ -1,4 +1,4 @@
-"""Predictors that give each choice a probability without a language model, in the shape that lm-eval asks for."""
+"""Predictors without a language model, in the shape that lm-eval asks for: probabilities of choices, or lines of text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.method import CannotDo
 from harness.task import Task
 
 
-class ChoiceLM(ABC):
-    """Answers multiple-choice requests with log-probabilities from `probabilities`, by the methods of lm-eval's ``LM``
-    (which it does not inherit: importing that takes seconds, and a run with nothing to do imports this)."""
+class _WithoutModel:
+    """The methods of lm-eval's ``LM``, none of which it can do. (It does not inherit that class: importing it takes seconds,
+    and a run with nothing to do imports this.)"""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -22,12 +22,25 @@ class ChoiceLM(ABC):
         self.generated_tokens = 0
         self.seconds = 0.0
 
+    def batch_plan(self) -> str:
+        return ""
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        raise CannotDo("this method writes answers and cannot rate given ones")
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        raise CannotDo("this method cannot rate free text")
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        raise CannotDo("this method chooses among fixed labels and cannot write text")
+
+
+class ChoiceLM(_WithoutModel, ABC):
+    """Answers multiple-choice requests with log-probabilities from `probabilities`."""
+
     @abstractmethod
     def probabilities(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
         """For each text, a probability by choice."""
-
-    def batch_plan(self) -> str:
-        return ""
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         started = time.perf_counter()
@@ -43,11 +56,19 @@ class ChoiceLM(ABC):
         self.seconds += time.perf_counter() - started
         return answers
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-        raise CannotDo("this method chooses among fixed labels and cannot rate free text")
+
+class AnswerLM(_WithoutModel, ABC):
+    """Answers generation requests with a line from `answer`."""
+
+    @abstractmethod
+    def answer(self, doc: Mapping[str, Any]) -> str:
+        """The line for a document."""
 
     def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        raise CannotDo("this method chooses among fixed labels and cannot write text")
+        started = time.perf_counter()
+        answers = [self.answer(request.doc) for request in requests]
+        self.seconds += time.perf_counter() - started
+        return answers
 
 
 def fixed_choices(task: Task, method: str) -> tuple[str, ...]:

@@ -48,11 +48,12 @@ class CostModel:
         frozen = 2.0 * (2 * self.block_weights - self.skipped_backward) * positions
         return frozen + 3 * attention + 3 * 2.0 * self.adapter_weights * positions + 2 * 2.0 * self.head_weights * logits
 
-    def generate(self, prompt: int, new: int) -> float:
-        """FLOPs of decoding `new` tokens after `prompt` positions with a KV cache and one row of logits a step."""
+    def generate(self, prompt: int, new: int, *, shared: int = 0) -> float:
+        """FLOPs of decoding `new` tokens after `prompt` positions with a KV cache and one row of logits a step. The first
+        `shared` positions are in the cache already."""
         if new <= 0:
             return 0.0
-        total = self.forward(prompt, logits=1)
+        total = self.forward(prompt - shared, keys=prompt, logits=1)
         steps = new - 1  # the first token comes from the prompt's pass
         mean_keys = prompt + (steps + 1) / 2
         return total + steps * self.forward(1, keys=mean_keys, logits=1)

@@ -127,3 +127,22 @@ def from_items(items: Sequence[Any], aggregate: Callable[[list], float], value: 
         low, high = wilson(round(value * n), n)
         return Metric(value=value, low=low, high=high, n=n, interval="bound")
     return Metric(value=value, n=n)
+
+
+def from_counts(counts: np.ndarray, ratio: Callable[[np.ndarray], np.ndarray]) -> Metric:
+    """A pooled ratio of counts, shape (samples, counts): `ratio` of their sums, with a bootstrap over samples. Where that is
+    a point (all right, or all wrong), Wilson's bound on the samples that have anything to count."""
+    n = len(counts)
+    value = float(ratio(counts.sum(axis=0)))
+
+    def statistic(index: np.ndarray, axis: int = -1) -> np.ndarray:
+        return ratio(counts[index.astype(int)].sum(axis=axis - 1 if axis < 0 else axis))
+
+    bearing = int((counts.sum(axis=1) > 0).sum())
+    interval = bootstrap(value, (np.arange(n),), statistic, vectorized=True) if n > 1 and bearing else None
+    if interval is not None:
+        return Metric(value=finite(value), low=interval[0], high=interval[1], n=n, interval="bootstrap")
+    if bearing and value in (0.0, 1.0):
+        low, high = wilson(round(value * bearing), bearing)
+        return Metric(value=finite(value), low=low, high=high, n=n, interval="bound")
+    return Metric(value=finite(value), n=n)

@@ -14,6 +14,7 @@ import torch
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import postprocess_generated_text
 
+from harness.decoding import greedy, shared_prefix
 from harness.errors import UserError
 from harness.flops import CostModel, cost_model
 from harness.forward import autocast, head_at
@@ -23,6 +24,8 @@ from harness.model import context_length, tokenise
 
 #: rows computed together; fixed, because a score may move with it (under bf16) and must not move by accident
 BATCH_ROWS = 16
+#: rows that are continued together: a step reads all weights once, whatever the number of rows
+GENERATED_ROWS = 64
 
 
 class CausalLM(TemplateLM):
@@ -35,6 +38,7 @@ class CausalLM(TemplateLM):
         compute: Compute,
         *,
         batch_rows: int = BATCH_ROWS,
+        generated_rows: int = GENERATED_ROWS,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__()
@@ -42,6 +46,7 @@ class CausalLM(TemplateLM):
         self.tokenizer = tokenizer
         self.compute = compute
         self.batch_rows = batch_rows
+        self.generated_rows = generated_rows
         self.progress = progress or (lambda done, total: None)
         self.costs: CostModel = cost_model(model)
         self.max_length = context_length(model.config)
@@ -131,7 +136,8 @@ class CausalLM(TemplateLM):
 
     @torch.inference_mode()
     def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        """Greedy continuations, cut at the first of each request's ``until`` strings. Batches are sorted by length."""
+        """Greedy continuations, cut at the first of each request's ``until`` strings. Batches are sorted by length; what
+        all prompts of a batch begin with is computed once."""
         started = time.perf_counter()
         encoded = []
         for index, request in enumerate(requests):
@@ -143,25 +149,36 @@ class CausalLM(TemplateLM):
         encoded.sort(key=lambda row: (row[1], -len(row[0]), row[0]))
         answers = [""] * len(encoded)
         done = 0
-        for batch in _batches(encoded, self.batch_rows):
-            self.plan.append([digest(row[0]) for row in batch])
-            padded = self.tokenizer.pad({"input_ids": [row[0] for row in batch]}, padding_side="left", return_tensors="pt")
-            padded = padded.to(self.compute.device)
+        for batch in _batches(encoded, self.generated_rows):
+            prompts = [row[0] for row in batch]
+            self.plan.append([digest(prompt) for prompt in prompts])
             with autocast(self.compute):
-                out = self.model.generate(
-                    **padded, max_new_tokens=batch[0][1], do_sample=False, pad_token_id=self.tokenizer.pad_token_id
-                )
-            for row, ids in zip(batch, out[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
-                prompt, _, until, index = row
-                length = next((i + 1 for i, token in enumerate(ids) if token == self.eot_token_id), len(ids))
-                self.flops += self.costs.generate(len(prompt), length)
-                self.generated_tokens += length
-                text = self.tokenizer.decode(ids[:length], skip_special_tokens=True)
+                made = greedy(self.model, prompts, batch[0][1], self._ends(batch), self.tokenizer.pad_token_id)
+            shared = shared_prefix(self.model, prompts)
+            self.flops += self.costs.forward(shared)
+            for (prompt, _, until, index), ids in zip(batch, made, strict=True):
+                self.flops += self.costs.generate(len(prompt), len(ids), shared=shared)
+                self.generated_tokens += len(ids)
+                text = self.tokenizer.decode(ids, skip_special_tokens=True)
                 answers[index] = postprocess_generated_text(text, stop=until, think_end_token=None)
             done += len(batch)
             self.progress(done, len(encoded))
         self.seconds += time.perf_counter() - started
         return answers
+
+    def _ends(self, batch: list) -> Callable[[int, list[int]], bool]:
+        """Whether a row is finished: at the end-of-turn token, or when one of its ``until`` strings has been written."""
+
+        def ends(row: int, ids: list[int]) -> bool:
+            if ids[-1] == self.eot_token_id:
+                return True
+            until = [stop for stop in batch[row][2] if stop]
+            if not until:
+                return False
+            tail = self.tokenizer.decode(ids[-max(map(len, until)) - 1 :])
+            return any(stop in tail for stop in until)
+
+        return ends
 
 
 def _batches(rows: list, size: int) -> list[list]:

@@ -25,7 +25,8 @@ def _path(compute: Compute) -> Any:
 
 
 def load_rates(compute: Compute) -> dict[str, float]:
-    """FLOP/s by kind of work (``probe_train``, ``probe_predict``, ``train:<method>``); empty where nothing is known yet."""
+    """FLOP/s by kind of work: ``train:<method>``, ``predict`` (rating given answers), ``generate`` (writing them), and the same
+    three as probed (``probe_train`` ...); empty where nothing is known yet."""
     try:
         found = json.loads(_path(compute).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,8 +43,12 @@ def learn_rates(resolved: Resolved, summary: dict[str, Any]) -> None:
     if seconds > 1 and flops:
         rates[f"train:{resolved.method.name}"] = flops / seconds
     if summary.get("predict_rate"):
-        rates["predict"] = summary["predict_rate"]
+        rates[_answering(resolved)] = summary["predict_rate"]
     atomic_write(_path(resolved.job.compute), json.dumps(rates))
+
+
+def _answering(resolved: Resolved) -> str:
+    return "generate" if resolved.facts.generates else "predict"
 
 
 def predict_flops(resolved: Resolved, config: dict) -> float:
@@ -69,7 +74,8 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
     method, cell = resolved.method, resolved.job.cell
     if not method.uses_model:
         return _OVERHEAD[False]
-    predict_rate = rates.get("predict", rates.get("probe_predict"))
+    answering = _answering(resolved)
+    predict_rate = rates.get(answering, rates.get(f"probe_{answering}"))
     if predict_rate is None:
         return None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
@@ -108,21 +114,25 @@ def probe(compute: Compute, config: dict) -> dict[str, float]:
     small |= {"num_hidden_layers": 2, "vocab_size": 1024}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **small)).to(compute.device)
     costs = cost_model(model)
-    ids = torch.randint(0, 1024, (8, 64), device=compute.device)
     rates = load_rates(compute)
-    for name, trains in (("probe_train", True), ("probe_predict", False)):
+    for name, trains, rows, length in (
+        ("probe_train", True, 8, 64),
+        ("probe_predict", False, 8, 64),
+        ("probe_generate", False, 64, 1),
+    ):
+        ids = torch.randint(0, 1024, (rows, length), device=compute.device)
         flops, began = 0.0, 0.0
         for step in range(10_000):
             if step == 2:
                 began, flops = time.perf_counter(), 0.0  # the first steps warm up
-            elif step > 2 and time.perf_counter() - began > _PROBE_SECONDS / 2:
+            elif step > 2 and time.perf_counter() - began > _PROBE_SECONDS / 3:
                 break
             with autocast(compute), torch.set_grad_enabled(trains):
-                loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+                logits = model(input_ids=ids, use_cache=False).logits
             if trains:
-                loss.backward()
+                logits.float().logsumexp(-1).mean().backward()
                 model.zero_grad()
-            flops += 8 * (costs.train(64, logits=64) if trains else costs.forward(64, logits=64))
+            flops += rows * (costs.train(length, logits=length) if trains else costs.forward(length, logits=length))
         rates[name] = flops / (time.perf_counter() - began)
     atomic_write(_path(compute), json.dumps(rates))
     return rates

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from harness import classification as cl
+from harness import entity_scores
+from harness.entities import entities_of, read_answer
 from harness.intervals import from_items, from_labels, proportion
 from harness.keys import digest
 from harness.record import Metric, finite
@@ -45,12 +47,28 @@ def withhold(task: Task, lines: list[dict]) -> list[dict]:
         if line.get("text") is not None:
             line["text_sha256"] = digest(line["text"])
         line["prompt"] = line["text"] = None
+        if "entities" in line:
+            line["entities"]["text"] = None
         if not task.choices:
             hashed = ("reference", "prediction") if line.pop("choices", None) else ("reference",)
             for name in hashed:
                 if line[name] is not None and not str(line[name]).startswith("sha256:"):
                     line[name] = f"sha256:{digest(line[name])}"
     return lines
+
+
+def _entities(task: Task, sample: Sample, prediction: str) -> dict[str, Any]:
+    """The text, where the reference's and the answer's entities stand in it ([start, end, type]), and what does not."""
+    answer = read_answer(sample.doc["text"], prediction, task.meta.entity_types)
+    scored = task.meta.scored_types or task.meta.entity_types
+    gold = [] if sample.reference is None else entities_of(sample.doc)
+    return {
+        "text": sample.doc["text"],
+        "reference": [[one.start, one.end, one.type] for one in gold if one.type in scored],
+        "predicted": [[one.start, one.end, one.type] for one in answer.entities if one.type in scored],
+        "outside": [list(pair) for pair in answer.outside if pair[0] in scored],
+        "valid": answer.valid,
+    }
 
 
 def _results(line: dict) -> list:
@@ -66,6 +84,8 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
     collected: dict[str, list] = defaultdict(list)
     for sample, line in zip(samples, lines, strict=True):
         line["scores"], line["reference"] = {}, sample.reference  # when scored again, references may be other ones
+        if task.meta.kind == "entities":
+            line["entities"] = _entities(task, sample, line["prediction"])
         if sample.reference is None:
             continue
         for name, value in task.lm_eval.process_results(sample.doc, _results(line)).items():
@@ -74,40 +94,50 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
                 line["scores"][name] = finite(float(value))
     if not collected:
         return {}, {}
-    fixed = task.choices
     known = [line for line in lines if line["reference"] is not None]
-    gold = cl.numbers([line["reference"] for line in known], fixed)
-    predicted = cl.numbers([line["prediction"] for line in known], fixed)
-    exact = _exact_scores(fixed)
+    exact = _exact_scores(task, known, collected)
     better = task.lm_eval.higher_is_better()
     metrics: dict[str, Metric] = {}
     for name, items in collected.items():
-        aggregate = task.lm_eval.aggregation().get(name) or np.mean
-        value = float(aggregate(items))
-        metric = exact[name](gold, predicted) if fixed and name in exact else None
-        if metric is None or metric.value is None or abs(metric.value - value) > 1e-9:
-            metric = from_items(items, aggregate, value)  # the task means something of its own by this name
+        aggregate = task.lm_eval.aggregation().get(name)
+        metric = exact[name]() if name in exact else None
+        if aggregate is not None or metric is None:
+            aggregate = aggregate or np.mean  # as lm-eval does where a task names no aggregation
+            value = float(aggregate(items))
+            if metric is None or metric.value is None or abs(metric.value - value) > 1e-9:
+                metric = from_items(items, aggregate, value)  # the task means something of its own by this name
         metrics[name] = metric.model_copy(update={"higher_is_better": bool(better.get(name, True))})
     for name, compute in exact.items():
-        if name.startswith("f1_"):
-            metrics[name] = compute(gold, predicted)
-    return metrics, confusion(known, fixed) if fixed else {}
+        if name.startswith(("f1_", "precision_", "recall_")):
+            metrics[name] = compute()
+    return metrics, confusion(known, task.choices) if task.choices else {}
 
 
-def _exact_scores(choices: Sequence[str]) -> dict[str, Any]:
-    """The scores that a confusion matrix determines, by name, each a function of class numbers."""
+def _exact_scores(task: Task, known: Sequence[dict], collected: Mapping[str, list]) -> dict[str, Callable[[], Metric]]:
+    """The scores that counts determine, by name: those of classes, or of entity types."""
+    if task.meta.kind == "entities":
+        return entity_scores.exact_scores(collected, task.meta.scored_types or task.meta.entity_types)
+    if not task.choices:
+        return {}
+    gold = cl.numbers([line["reference"] for line in known], task.choices)
+    predicted = cl.numbers([line["prediction"] for line in known], task.choices)
+    return _class_scores(task.choices, gold, predicted)
+
+
+def _class_scores(choices: Sequence[str], gold: np.ndarray, predicted: np.ndarray) -> dict[str, Callable[[], Metric]]:
+    """The scores that a confusion matrix determines, by name; `gold` and `predicted` are class numbers."""
     count = len(choices)
-    found: dict[str, Any] = {
-        "acc": lambda gold, predicted: proportion([float(x) for x in gold == predicted]),
-        "macro_f1": lambda gold, predicted: from_labels(
-            gold, predicted, count, lambda g, p, axis=-1: cl.macro_f1(g, p, count, axis)
-        ),
-        "mcc": lambda gold, predicted: from_labels(gold, predicted, count, lambda g, p, axis=-1: cl.matthews(g, p, count, axis)),
+
+    def of(score: Callable) -> Callable[[], Metric]:
+        return lambda: from_labels(gold, predicted, count, score)
+
+    found: dict[str, Callable[[], Metric]] = {
+        "acc": lambda: proportion([float(x) for x in gold == predicted]),
+        "macro_f1": of(lambda g, p, axis=-1: cl.macro_f1(g, p, count, axis)),
+        "mcc": of(lambda g, p, axis=-1: cl.matthews(g, p, count, axis)),
     }
     for number, choice in enumerate(choices):
-        found[f"f1_{choice}"] = lambda gold, predicted, number=number: from_labels(
-            gold, predicted, count, lambda g, p, axis=-1: cl.class_f1(g, p, number, axis)
-        )
+        found[f"f1_{choice}"] = of(lambda g, p, axis=-1, number=number: cl.class_f1(g, p, number, axis))
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.entities import fault
 from harness.errors import UserError, one_line, unknown
 from harness.keys import digest
 from harness.taskfiles import TaskFile, find_task_file, unknown_task
@@ -135,6 +136,8 @@ class Task:
             target = target[0] if target else None
         if target is None or target == "" or (target == "None" and None in doc.values()):
             return None
+        if self.meta.kind == "entities" and (wrong := fault(doc, self.meta.entity_types)):
+            raise UserError(f"{self.where}: document {doc_id} of the {split} split: {wrong}")
         if not self._is_choice():
             return str(target)
         choices = self.lm_eval.doc_to_choice(doc)

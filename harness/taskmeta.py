@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UserError, unknown
 from harness.taskfiles import TaskFile
@@ -32,6 +32,18 @@ class TaskMeta(BaseModel):
     redistribute: bool
     version: int = Field(ge=1)
     source: Source | None = None
+    entity_types: list[str] = []
+    """kind entities: the types that an answer may name"""
+    scored_types: list[str] = []
+    """kind entities: those of them that count (all where none is named)"""
+
+    @model_validator(mode="after")
+    def _types_belong_to_entities(self) -> TaskMeta:
+        if (self.kind == "entities") != bool(self.entity_types):
+            raise ValueError("a task of the kind entities declares its entity_types, and no other does")
+        if stray := set(self.scored_types) - set(self.entity_types):
+            raise ValueError(f"scored_types names what entity_types does not: {', '.join(sorted(stray))}")
+        return self
 
 
 def check_meta(file: TaskFile) -> TaskMeta | None:

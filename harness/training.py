@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from harness.budget import Meter
 from harness.errors import UserError
 from harness.flops import cost_model
-from harness.forward import freeze_linear_weights, head_at
+from harness.forward import head_at, ready_to_answer
 from harness.hardware import Compute
 from harness.lm import CausalLM
 from harness.method import Fitted, Work
@@ -219,13 +219,12 @@ def fit_supervised(work: Work, model: Any, settings: SupervisedSettings) -> Fitt
     """Train what requires gradients of `model` on the task's examples within the budget; the result answers requests."""
     encoded = encode(work.examples, work.tokenizer, context_length(model.config))
     trainable = [p for p in model.parameters() if p.requires_grad]
+    parameters, size = sum(p.numel() for p in trainable), sum(p.numel() * p.element_size() for p in trainable)
     train_supervised(model, encoded, work.tokenizer, settings, work.budget_meter, work.compute, work.seed, work.report)
-    model.requires_grad_(False)
-    freeze_linear_weights(model, work.compute)
     return Fitted(
-        CausalLM(model, work.tokenizer, work.compute),
-        trainable_parameters=sum(p.numel() for p in trainable),
-        stored_bytes=sum(p.numel() * p.element_size() for p in trainable),
+        CausalLM(ready_to_answer(model, work.compute), work.tokenizer, work.compute),
+        trainable_parameters=parameters,
+        stored_bytes=size,
         epochs=work.budget_meter.train_tokens / sum(len(e.ids) for e in encoded),
         examples=work.budget_meter.examples,
     )

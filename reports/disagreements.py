@@ -55,11 +55,11 @@ def correct(sample: Sample, kind: str, metric: str) -> bool | None:
     if kind in _EXACT_KINDS:
         return bool(sample.get("prediction") == sample["reference"])
     scores = sample.get("scores")
-    value = scores.get(metric) if isinstance(scores, dict) else None
+    value = scores.get("exact_match" if kind == "entities" else metric) if isinstance(scores, dict) else None
     return value >= 1 if isinstance(value, (int, float)) else None
 
 
-def _read_answers(group: Group) -> tuple[tuple[Answers, ...], list[str]]:
+def read_answers(group: Group) -> tuple[tuple[Answers, ...], list[str]]:
     """Every evaluated method's samples, best method first, and what could not be read."""
     found, faults = [], []
     for row in [*(row for row, _ in group.ranked()), *group.unranked()]:
@@ -83,7 +83,7 @@ def _order(doc_id: str) -> tuple[int, str]:
 
 def disagreements(group: Group) -> str:
     """The section's markdown: counts, the matrix of pairs, and examples."""
-    methods, faults = _read_answers(group)
+    methods, faults = read_answers(group)
     if len(methods) < 2:
         return "\n\n".join(["There are not two methods with stored answers here, so there is nothing to compare.", *faults])
     doc_ids = sorted(set.intersection(*(set(method.samples) for method in methods)), key=_order)
@@ -177,6 +177,13 @@ def _chosen(found: Comparison) -> list[str]:
     return sorted(found.differing(found.methods), key=lambda d: (unevenness(d), *_order(d)))[:EXAMPLES]
 
 
+def _text(sample: Sample) -> object:
+    """What the sample is about: of entities the text that they stand in, else the prompt's own content."""
+    entities = sample.get("entities")
+    inner = entities.get("text") if isinstance(entities, Mapping) else None
+    return inner or sample.get("text") or sample.get("prompt")
+
+
 def _examples(group: Group, found: Comparison) -> str:
     chosen = _chosen(found)
     if not chosen:
@@ -188,7 +195,7 @@ def _examples(group: Group, found: Comparison) -> str:
     words = {True: "right", False: "wrong", None: wording.NONE}
     for doc_id in chosen:
         first = found.methods[0].samples[doc_id]
-        text = first.get("text") or first.get("prompt")
+        text = _text(first)
         if text is None:
             stored = first.get("text_sha256")
             shown = f"text {stored[:12]}" if isinstance(stored, str) else "its text is not stored"

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from harness.errors import UserError
 from harness.record import atomic_write
-from reports import compute_plot, detail_plots, endmatter, score_plots, tables, wording
-from reports.disagreements import disagreements
+from reports import compute_plot, detail_plots, endmatter, entities, entity_picture, score_plots, tables, wording
+from reports.disagreements import disagreements, read_answers
 from reports.findings import cautions, findings
 from reports.groups import Group, make_groups
 from reports.markup import bullets, file_stem, picture, safe
@@ -135,8 +135,29 @@ def _details(group: Group, look: Mapping[str, Look], draw: Callable[[str, Callab
         parts.append(f"There are {classes} classes, too many for a readable picture of which is mistaken for which.")
     if by_class := tables.class_table(group):
         parts += ["### F1 by class", by_class, _CLASSES]
+    parts += _entities(group, draw)
     if detail_plots.has_loss(group):
         parts += ["### Training", draw("loss", partial(detail_plots.loss_picture, group, look), "loss during training", _LOSS)]
+    return parts
+
+
+def _entities(group: Group, draw: Callable[[str, Callable[[], Figure], str, str], str]) -> list[str]:
+    types = entities.types_of(group)
+    by_type = entities.type_table(group)
+    if not types or not by_type:
+        return []
+    parts = ["### Entities by type", by_type, _TYPES]
+    methods, _ = read_answers(group)
+    if made := entities.mistakes_table(methods):
+        parts += ["### What became of the entities", made, _MISTAKES]
+        for method in methods:
+            if said := entities.commonest(method, group.may_show_text):
+                parts += [f"**{safe(method.label, 80)}**", bullets(said)]
+    if group.may_show_text:
+        reading = [method for method in methods if any(entities.marks(s) for s in method.samples.values())][:_DRAWN]
+        if chosen := entities.shown_samples(reading, _SAMPLES):
+            build = partial(entity_picture.entity_picture, group.title, reading, chosen, types)
+            parts += ["### Entities in the text", draw("entities", build, "entities in the text", _ENTITIES)]
     return parts
 
 
@@ -183,6 +204,22 @@ _CONFUSION = (
     "kind: the framed diagonal is what was right, everything beside it is a mistake. Darker means a larger share of the row."
 )
 _CLASSES = "F1 of every class by itself, from 0 to 1: a low number shows the class that a method finds hard."
+#: methods (the best ones) and samples in the picture of entities
+_DRAWN, _SAMPLES = 4, 3
+_TYPES = (
+    "An entity counts as right only if its type and both its borders are right (seqeval, strict mode, IOB2 tags; a ratio "
+    "with nothing below the line is 0). Precision: the share of marked entities that are right. Recall: the share of the "
+    "reference's entities that were found. F1 joins the two. Intervals: bootstrap over samples."
+)
+_MISTAKES = (
+    "The first five columns divide the reference's entities. “Other type”: the right words under another type; “other "
+    "borders”: an answer of the right type that begins or ends elsewhere; “both”: an overlapping answer of another type and "
+    "place. The last three count what was answered besides; each costs precision."
+)
+_ENTITIES = (
+    "Samples on which the methods differ most, so not a random choice. The first line of each block is the reference, the "
+    "others are what the methods marked (the best ones, at most four); labels are the first letters of the type."
+)
 _LOSS = (
     "How the loss fell while the budget was spent, from left to right. Compare the shapes: a line that is still falling at "
     "the right end could have used more budget. Heights of methods with different objectives are not comparable."

@@ -94,7 +94,9 @@ def seeds_table(group: Group) -> str:
 
 def class_table(group: Group) -> str:
     """F1 of each class by method, from metrics named ``f1_<class>``; empty where there are none."""
-    found = {name: wording.class_of(name) for record in group.records for name in record.metrics}
+    if group.fact("kind") == "entities":
+        return ""  # they have a table of their own
+    found = {name: wording.class_of(name) for record in group.records for name in record.metrics if name.startswith("f1_")}
     classes = {name: label for name, label in found.items() if label is not None}
     lines = []
     for row in [row for row, _ in group.ranked()] + group.unranked():

@@ -15,18 +15,26 @@ _METRICS = {
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
     "entity_f1": "entity F1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
+    "invalid_rate": "unreadable answers",
+    "hallucination_rate": "mentions not in the text",
     "mcc": "MCC",
 }
 _UNITS = {"flops": "FLOPs", "tok": "tokens", "s": "seconds", "usd": "US dollars"}
 _BUDGET = re.compile(r"^(?P<number>[0-9.]+(?:e[+-]?[0-9]+)?)(?P<unit>[a-z]+)$")
-_CLASS_F1 = "f1_"
+_BY_CLASS = ("f1_", "precision_", "recall_")
 _AVERAGES = {"macro", "micro", "weighted", "samples"}
 
 
 def class_of(metric: str) -> str | None:
-    """The class whose F1 a metric named ``f1_<class>`` is; None for any other metric."""
-    name = metric.removeprefix(_CLASS_F1)
-    return None if name in (metric, "") or name in _AVERAGES else name
+    """The class (or entity type) whose F1, precision or recall a metric named ``f1_<class>`` and so on is; None for any other
+    metric."""
+    for prefix in _BY_CLASS:
+        name = metric.removeprefix(prefix)
+        if name not in (metric, "") and name not in _AVERAGES:
+            return name
+    return None
 
 
 def metric_name(name: str) -> str:

@@ -33,7 +33,13 @@ class Bench:
 
     def start(self, *extra: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
-            self.command(*extra, **options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            self.command(*extra, **options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # tests that run in the background of a shell inherit that interruptions are ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def records(self) -> dict[str, dict]:

@@ -7,9 +7,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset
+from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from tunebench import UserError
+from tunebench import load_hub_dataset
 
 _HERE = Path(__file__).resolve().parent
 _NAMES = ("negative", "neutral", "positive")
@@ -46,17 +46,7 @@ def load(configuration: str, tunebench: dict, train_on: str = "", data_dir: str 
 
 def _rows(configuration: str, repository: str, revision: str, data_dir: str) -> list[tuple[str, str]]:
     """(sentence, label name) of every split of the published set."""
-    local = Path(data_dir, repository) if data_dir else None
-    try:
-        if local is not None and local.is_dir():
-            found = load_dataset(str(local), configuration)
-        else:
-            found = load_dataset(repository, configuration, revision=revision)
-    except Exception as error:
-        mend = f"check the network, or put a copy of the repository into DIR/{repository} and give --data-dir DIR"
-        raise UserError(
-            f"data set {repository}@{revision[:12]} cannot be had: {type(error).__name__}: {error}; {mend}"
-        ) from error
+    found = load_hub_dataset(repository, revision, data_dir, name=configuration)
     whole = concatenate_datasets([found[split] for split in sorted(found)])
     feature = whole.features["label"]
     named = feature.int2str if hasattr(feature, "int2str") else lambda value: value if isinstance(value, str) else _NAMES[value]
