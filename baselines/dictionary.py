@@ -13,7 +13,7 @@ from harness.task import Task
 
 
 class DictionarySettings(Settings):
-    fold_case: bool = False
+    fold_case: bool = True
     """whether "Aspirin" in a text is the "aspirin" of the training mentions"""
 
 

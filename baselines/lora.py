@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from harness.method import Fitted, Method, Work
 from harness.trainplan import SupervisedSettings
 
 
 class LoraSettings(SupervisedSettings):
-    learning_rate: float = 5e-4
-    rank: int = 16
-    alpha: int = 32
+    learning_rate: float = Field(default=5e-4, gt=0)
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
     """the update is scaled by alpha / rank"""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from harness.method import Fitted, Method, Work
 from harness.trainplan import SupervisedSettings
 
 
 class SftSettings(SupervisedSettings):
-    learning_rate: float = 5e-5
+    learning_rate: float = Field(default=5e-5, gt=0)
 
 
 class Sft(Method):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from harness.choosing import ChoiceLM, fixed_choices
 from harness.method import Fitted, Method, Settings, Work
 from harness.task import Task
 
 
 class TfidfSettings(Settings):
-    longest_ngram: int = 1
+    longest_ngram: int = Field(default=1, ge=1)
     """words in the longest feature"""
-    inverse_regularisation: float = 30.0
+    inverse_regularisation: float = Field(default=30.0, gt=0)
     """scikit-learn's C"""
 
 

@@ -61,19 +61,21 @@ def run_cell(send: Callable[[dict], None], job: Job) -> dict:
     """Run one cell to its record. Returns a summary for the display; a failure is a record, too."""
     began = time.perf_counter()
     send({"phase": "starting"})
+    method = make_method(job.cell.method, job.cell.settings)
+    meter = Meter(job.cell.budget if method.trains else None, usd_per_hour=job.usd_per_hour)
     try:
         with quiet(), contextlib.redirect_stdout(sys.stderr), stderr_to(job.folder / "output.log"):
-            record = _run(send, job, began)
+            record = _run(send, job, began, method, meter)
     except CannotDo as why:
         record = _unfinished(job, "skipped", str(why))
         write_record(job.folder, record)
     except CannotSave:
         raise
     except UserError as error:
-        record = _failed(job, str(error))
+        record = _failed(job, str(error), meter=meter)
     except Exception as error:  # noqa: BLE001 (whatever went wrong, the other cells go on; the traceback is in the log)
         atomic_write(job.folder / "error.log", redact(traceback.format_exc()))
-        record = _failed(job, f"{type(error).__name__}: {error}", log="error.log")
+        record = _failed(job, f"{type(error).__name__}: {error}", log="error.log", meter=meter)
     else:
         with contextlib.suppress(OSError):
             (job.folder / "error.log").unlink(missing_ok=True)
@@ -90,7 +92,7 @@ def run_cell(send: Callable[[dict], None], job: Job) -> dict:
     }
 
 
-def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
+def _run(send: Callable[[dict], None], job: Job, began: float, method: Method, meter: Meter) -> Record:
     import torch
 
     cell, compute = job.cell, job.compute
@@ -99,12 +101,10 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(cell.seed)
     task = load_task(cell.task, [Path(f) for f in job.folders], Path(job.data_dir) if job.data_dir else None)
-    method = make_method(cell.method, cell.settings)
     template = chat_template(job.base.tokenizer()) if task.meta.chat_template else None
     samples = task.samples(template, cell.split, cell.test_limit)
     if job.rescore:
         return _rescored(job, task, samples)
-    meter = Meter(cell.budget if method.trains else None, usd_per_hour=job.usd_per_hour)
     fitted = _fit(send, job, method, task, template, meter)
     send({"phase": "predicting", "share": meter.share()})
     fitted.lm.progress = lambda done, total: send({"phase": "predicting", "done": done / total})
@@ -113,7 +113,7 @@ def _run(send: Callable[[dict], None], job: Job, began: float) -> Record:
         update={
             "label": cell.label or method.label,
             "settings": method.settings.model_dump(),
-            "spend": _spend(meter, fitted, torch),
+            "spend": _spend(meter).model_copy(update={"examples": fitted.examples, "epochs": fitted.epochs}),
             "inference": _inference(fitted, len(samples)),
             "trainable_parameters": fitted.trainable_parameters,
             "stored_bytes": fitted.stored_bytes,
@@ -183,7 +183,7 @@ def _scored(job: Job, task: Task, samples: list[Sample], lines: list[dict]) -> t
 
     metrics, confusion = score(task, samples, lines)
     withhold(task, lines)
-    hidden = not metrics
+    hidden = all(sample.reference is None for sample in samples)
     said = job.provenance["task"]
     record = Record(
         cell=CellName.model_validate(job.cell.spec),
@@ -213,7 +213,9 @@ def _rescored(job: Job, task: Task, samples: list[Sample]) -> Record:
     return commit(job.folder, _joined(scored, old).model_copy(update={"provenance": old.provenance | again}), lines)
 
 
-def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:
+def _spend(meter: Meter) -> Spend:
+    import torch
+
     budget = meter.budget
     return Spend(
         flops=meter.flops,
@@ -224,8 +226,7 @@ def _spend(meter: Meter, fitted: Fitted, torch: Any) -> Spend:
         peak_memory_bytes=peak_memory(torch),
         usd=meter.usd,
         unspent=max(0.0, budget.amount - meter.spent()) if budget else 0.0,
-        examples=fitted.examples,
-        epochs=fitted.epochs,
+        examples=meter.examples,
     )
 
 
@@ -251,10 +252,12 @@ def _unfinished(job: Job, status: Any, reason: str, log: str = "") -> Record:
     )
 
 
-def _failed(job: Job, reason: str, log: str = "") -> Record:
-    """Write the record of a failure. Where predictions of this very cell are stored they are kept, so that after the mend
-    only scoring is repeated."""
+def _failed(job: Job, reason: str, log: str = "", meter: Meter | None = None) -> Record:
+    """Write the record of a failure, with what it had spent by then. Where predictions of this very cell are stored they are
+    kept, so that after the mend only scoring is repeated."""
     record = _unfinished(job, "failed", reason, log)
+    if meter is not None:
+        record = record.model_copy(update={"spend": _spend(meter), "curve": meter.curve})
     try:
         stored = read_record(job.folder)
     except DamagedRecord:

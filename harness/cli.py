@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError, unknown
+from harness.errors import UserError, one_line, unknown
 
 DEFAULT_RESULTS = "results"
 INTERRUPTED = 130
@@ -92,6 +92,12 @@ def run_command(argv: list[str], write_report: Report) -> int:
     except UserError as error:
         print(f"tunebench: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a folder that is read-only, a disk that is full, a file where a folder is expected
+        print(
+            f"tunebench: {error.filename or 'a file'}: {one_line(error.strerror or error)}; mend that and run again",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("\ntunebench: interrupted; finished cells are kept, the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -145,7 +151,9 @@ def _run(arguments: argparse.Namespace, write_report: Report) -> int:
 def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.hardware import choose_compute
     from harness.model import find_model
+    from harness.paths import task_folders
     from harness.plan import print_cells, print_plan
+    from harness.resolve import check_names
     from harness.runner import hush
 
     hush()
@@ -154,6 +162,7 @@ def _plan(arguments: argparse.Namespace, write_report: Report) -> int:
     models = dict.fromkeys(cell.model for cell in matrix.cells)
     absent = [name for name in models if find_model(name, make=False) is None]
     if absent:
+        check_names(matrix, task_folders(arguments.include_path))
         print_cells(matrix, absent)
         return 0
     print_plan(_resolved(arguments, matrix, compute), compute, arguments.results)

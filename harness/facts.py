@@ -6,6 +6,7 @@ everything that they follow from; with them a run in which nothing is to do neve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -66,7 +67,8 @@ def task_facts(
                 return facts
     facts = _observe(name, folders, data_dir, base, split, limit, trains)
     if remembered is not None and (facts.train or not trains):
-        atomic_write(remembered, json.dumps(asdict(facts), ensure_ascii=False))
+        with contextlib.suppress(UserError):  # a cache that cannot be written only costs the rendering again
+            atomic_write(remembered, json.dumps(asdict(facts), ensure_ascii=False))
     return facts
 
 

@@ -142,7 +142,7 @@ class CausalLM(TemplateLM):
         encoded = []
         for index, request in enumerate(requests):
             context, settings = request.args
-            new = int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256)))
+            new = min(int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256))), self.max_length - 1)
             until = settings.get("until") or []
             until = [until] if isinstance(until, str) else list(until)
             encoded.append((self.tok_encode(context)[-(self.max_length - new) :], new, until, index))

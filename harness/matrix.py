@@ -16,7 +16,7 @@ from harness.yamlfile import LinedDict, name_lines, read_yaml
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 _TOP_KEYS = {"description", "tasks", "methods", "models", "budget", "seeds", "usd_per_hour"}
-_TASK_KEYS = {"name", "budget", "test_limit"}
+_TASK_KEYS = {"name", "budget", "test_limit", "settings"}
 _METHOD_KEYS = {"name", "label", "settings"}
 
 
@@ -148,15 +148,23 @@ class _Reader:
             raise UserError(f"{self.where('usd_per_hour')}: usd_per_hour must be a number of dollars, zero or more")
         return float(value)
 
-    def settings(self, method: dict) -> tuple[tuple[str, Any], ...]:
-        settings = method.get("settings") or {}
-        where = self.where("name", method)
+    def settings(self, method: dict, task: dict) -> tuple[tuple[str, Any], ...]:
+        """A method's settings: what the task says of it, and on top what the method's own entry says."""
+        by_method = task.get("settings") or {}
+        if not isinstance(by_method, dict):
+            raise UserError(f"{self.where('settings', task)}: settings of a task must map methods to their settings")
+        own = self._checked(method.get("settings") or {}, method, self.where("name", method))
+        return tuple(
+            sorted({**self._checked(by_method.get(method["name"]) or {}, method, self.where("settings", task)), **own}.items())
+        )
+
+    def _checked(self, settings: Any, method: dict, where: str) -> dict[str, Any]:
         if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
             raise UserError(f"{where}: settings of '{method['name']}' must be a mapping of names to values")
         for key, value in settings.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{self.where(key, settings)}: setting '{key}' must be a finite number, not {value}")
-        return tuple(sorted((key, _frozen(value)) for key, value in settings.items()))
+        return {key: _frozen(value) for key, value in settings.items()}
 
     def limit(self, task: dict) -> int | None:
         limit = task.get("test_limit")
@@ -176,7 +184,8 @@ def _frozen(value: Any) -> Any:
 def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = None, flags: dict | None = None) -> Matrix:
     """Cells from a mapping with the keys ``tasks, methods, models, budget, seeds, usd_per_hour, description``.
 
-    A task may carry its own `budget` (one, or a list for a curve) and `test_limit`; a method `settings` and a `label`.
+    A task may carry its own `budget` (one, or a list for a curve), `test_limit` and `settings` (by method, found on that
+    task's validation data); a method `settings` and a `label`.
     `flags` replace whole keys; a task or method that they name keeps what the mapping says of it.
     """
     flags = {key: value for key, value in (flags or {}).items() if value is not None}
@@ -186,6 +195,12 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     usd_per_hour = reader.usd_per_hour()
     tasks = reader.entries("tasks", _TASK_KEYS, flags.get("tasks"))
     methods = reader.entries("methods", _METHOD_KEYS, flags.get("methods"))
+    listed = reader.entries("methods", _METHOD_KEYS, None) if raw.get("methods") else []
+    stated = {entry["name"] for entry in [*methods, *listed]}
+    for task in tasks:
+        for name in task.get("settings") or {}:
+            if name not in stated:
+                raise UserError(f"{reader.where('settings', task)}: settings for an {unknown('method', str(name), stated)}")
     models = flags.get("models") or reader.models()
     seeds = reader.seeds(flags.get("seeds"))
     cells = []
@@ -207,7 +222,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
                     model=model,
                     budget=budget,
                     seed=seed,
-                    settings=reader.settings(method),
+                    settings=reader.settings(method, task),
                     label=str(method.get("label") or ""),
                     test_limit=reader.limit(task),
                 )

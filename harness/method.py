@@ -118,6 +118,10 @@ def find_method(name: str) -> type[Method]:
         found = points[name].load()
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"method {name} is not a subclass of tunebench.Method")
+    lacking = sorted(getattr(found, "__abstractmethods__", ()))
+    lacking += [part for part in ("name", "label", "summary") if not isinstance(getattr(found, part, None), str)]
+    if lacking:
+        raise UserError(f"method {name} lacks {', '.join(lacking)}: see tunebench.Method")
     return found
 
 
@@ -133,7 +137,7 @@ def _from_file(path: Path, attribute: str) -> Any:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # a stranger's file may raise anything; it is theirs to mend
+        except (Exception, SystemExit) as error:  # a stranger's file may raise anything; it is theirs to mend
             del sys.modules[module_name]
             line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
             raise UserError(f"{path}:{line}: {type(error).__name__}: {one_line(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -132,6 +133,7 @@ def _embedded(make: bool) -> BaseModel | None:
 def _convert(gguf: Path, target: Path) -> None:
     """De-quantise a GGUF into safetensors and a tokenizer. Takes about 15 s, once."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from harness.task import quiet
@@ -151,10 +153,9 @@ def _convert(gguf: Path, target: Path) -> None:
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the converted model to {target}: {error.strerror or error}; set TUNEBENCH_CACHE"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or one_line(error)
+        raise UserError(f"cannot write the converted model to {target}: {why}; set TUNEBENCH_CACHE") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -227,7 +228,8 @@ def _file_hashes(files: list[Path]) -> dict[str, str]:
             known[str(path)] = entry
         found[str(path)] = entry[2]
     if fresh:
-        atomic_write(store, json.dumps(known))
+        with contextlib.suppress(UserError):  # a cache that cannot be written only costs the hashing again
+            atomic_write(store, json.dumps(known))
     return found
 
 

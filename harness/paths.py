@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 def find_matrix(name: str) -> Path:
     """A matrix by path, or by the name of one that ships (``quick``)."""
     path = Path(name)
-    if path.exists():
+    if path.is_file():
         return path
     beside = shipped("matrices") / f"{path.stem}.yaml"
     if path.suffix in ("", ".yaml", ".yml") and (len(path.parts) == 1 or path.parts[0] == "matrices") and beside.exists():

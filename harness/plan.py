@@ -19,7 +19,7 @@ def print_cells(matrix: Matrix, absent: Sequence[str]) -> None:
         print(cell)
     for name in absent:
         print(f"note: model {name} is not in the cache yet; the first run puts it there, then plan knows time and memory")
-    print(f"{len(matrix.cells)} cells, none run with this model on this machine")
+    print(f"{len(matrix.cells)} cells")
 
 
 def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> None:
@@ -30,10 +30,9 @@ def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> No
 
     rates = load_rates(compute)
     states = [cell_state(cell, mend=False) for cell in cells]
-    models = [cell.job.base for cell in cells]
-    if models and not any(name.startswith("probe") for name in rates):
+    if cells and not any(name.startswith("probe") for name in rates):
         print("measuring this machine's speed for ten seconds, once ...", flush=True)
-        rates = probe(compute, models[0].config())
+        rates = probe(compute)
     table = Table(box=None, pad_edge=False)
     for title in ("cell", "budget", "state", "time", "memory"):
         table.add_column(title, justify="right" if title in ("time", "memory") else "left")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: seconds to start a cell, load the model and write the record
 _OVERHEAD = {True: 6.0, False: 3.0}
 _PROBE_SECONDS = 10.0
+#: the embedded model's shape: what is probed, whatever model runs (a config of another family may not shrink)
+_SHAPE = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
 
 
 def _path(compute: Compute) -> Any:
@@ -25,8 +27,8 @@ def _path(compute: Compute) -> Any:
 
 
 def load_rates(compute: Compute) -> dict[str, float]:
-    """FLOP/s by kind of work: ``train:<method>``, ``predict`` (rating given answers), ``generate`` (writing them), and the same
-    three as probed (``probe_train`` ...); empty where nothing is known yet."""
+    """FLOP/s by kind of work and model: ``train:<method>:<model>``, ``predict:<model>`` (rating given answers),
+    ``generate:<model>`` (writing them), and as probed (``probe_train`` ...); empty where nothing is known yet."""
     try:
         found = json.loads(_path(compute).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -41,10 +43,18 @@ def learn_rates(resolved: Resolved, summary: dict[str, Any]) -> None:
     rates = load_rates(resolved.job.compute)
     seconds, flops = summary.get("train_seconds") or 0.0, summary.get("flops") or 0.0
     if seconds > 1 and flops:
-        rates[f"train:{resolved.method.name}"] = flops / seconds
+        rates[_training(resolved)] = flops / seconds
     if summary.get("predict_rate"):
-        rates[_answering(resolved)] = summary["predict_rate"]
+        rates[f"{_answering(resolved)}:{_model(resolved)}"] = summary["predict_rate"]
     atomic_write(_path(resolved.job.compute), json.dumps(rates))
+
+
+def _model(resolved: Resolved) -> str:
+    return resolved.job.base.sha256[:8]
+
+
+def _training(resolved: Resolved) -> str:
+    return f"train:{resolved.method.name}:{_model(resolved)}"
 
 
 def _answering(resolved: Resolved) -> str:
@@ -75,7 +85,7 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
     if not method.uses_model:
         return _OVERHEAD[False]
     answering = _answering(resolved)
-    predict_rate = rates.get(answering, rates.get(f"probe_{answering}"))
+    predict_rate = rates.get(f"{answering}:{_model(resolved)}", rates.get(f"probe_{answering}"))
     if predict_rate is None:
         return None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
@@ -83,11 +93,11 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
         if cell.budget.unit == "s":
             seconds += cell.budget.amount
         elif cell.budget.unit == "flops":
-            train_rate = rates.get(f"train:{method.name}", rates.get("probe_train", predict_rate))
+            train_rate = rates.get(_training(resolved), rates.get("probe_train", predict_rate))
             seconds += cell.budget.amount / train_rate
         elif cell.budget.unit == "tok":
             flops = 6.0 * _block_weights(resolved.job.base.config()) * cell.budget.amount
-            seconds += flops / rates.get(f"train:{method.name}", rates.get("probe_train", predict_rate))
+            seconds += flops / rates.get(_training(resolved), rates.get("probe_train", predict_rate))
     return seconds
 
 
@@ -101,18 +111,17 @@ def estimate_memory(resolved: Resolved) -> int:
     return int(imports + resolved.method.memory_share * weights + activations)
 
 
-def probe(compute: Compute, config: dict) -> dict[str, float]:
-    """Time decoder layers of the model's shape with random weights for about ten seconds, and remember the FLOP/s."""
+def probe(compute: Compute) -> dict[str, float]:
+    """Time decoder layers of the embedded model's shape with random weights for about ten seconds, and remember the FLOP/s."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     from harness.flops import cost_model
     from harness.forward import autocast
 
     torch.set_num_threads(compute.threads)
-    small = {k: v for k, v in config.items() if k not in ("model_type", "architectures", "transformers_version")}
-    small |= {"num_hidden_layers": 2, "vocab_size": 1024}
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **small)).to(compute.device)
+    small = LlamaConfig(**_SHAPE, num_hidden_layers=2, vocab_size=1024, pad_token_id=0)
+    model = AutoModelForCausalLM.from_config(small).to(compute.device)
     costs = cost_model(model)
     rates = load_rates(compute)
     for name, trains, rows, length in (

@@ -20,6 +20,7 @@ from harness.matrix import Cell, Matrix
 from harness.method import Method, make_method
 from harness.model import BaseModel, describe, find_model
 from harness.process import now, redact
+from harness.taskfiles import find_task_file, unknown_task
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,18 @@ class Resolved:
     """the score key that a finished record of this cell would carry"""
 
 
+def check_names(matrix: Matrix, folders: Sequence[Path]) -> None:
+    """Every method and every task of a matrix must be known. Raises `UserError`; loads no model and no data."""
+    from harness.task import in_catalogue
+
+    for cell in matrix.cells:
+        make_method(cell.method, cell.settings, matrix.where(cell.method))
+    for name in dict.fromkeys(cell.task for cell in matrix.cells):
+        if find_task_file(name, folders) is None and not in_catalogue(name):
+            where = f"{matrix.where(name)}: " if name in matrix.lines else ""
+            raise UserError(f"{where}{unknown_task(name, folders)}")
+
+
 def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[Path], data_dir: Path | None) -> list[Resolved]:
     """Check every cell and compute its keys. Raises `UserError` for the first thing wrong, with where it was said."""
     bases: dict[str, BaseModel] = {}
@@ -41,6 +54,7 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
         (cell.method, cell.settings): make_method(cell.method, cell.settings, matrix.where(cell.method)) for cell in matrix.cells
     }
     _refuse_twins(matrix.cells)
+    check_names(matrix, folders)
     shared = provenance(compute)
     training = {cell.task for cell in matrix.cells if methods[cell.method, cell.settings].trains}
     found = []
@@ -53,13 +67,8 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
         base = bases[cell.model]
         key = (cell.task, cell.model, cell.split, cell.test_limit)
         if key not in facts:
-            try:
-                facts[key] = task_facts(
-                    cell.task, folders, data_dir, base, cell.split, cell.test_limit, trains=cell.task in training
-                )
-            except UserError as error:
-                where = f"{matrix.where(cell.task)}: " if cell.task in matrix.lines else ""
-                raise UserError(error if "unknown task" not in str(error) else f"{where}{error}") from error
+            trains = cell.task in training
+            facts[key] = task_facts(cell.task, folders, data_dir, base, cell.split, cell.test_limit, trains=trains)
         keys = cell_keys(cell, method, facts[key], base, compute, matrix.usd_per_hour)
         job = Job(
             cell=cell,

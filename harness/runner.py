@@ -25,6 +25,10 @@ from harness.resolve import Resolved, command_line
 CACHED, RESCORE, MISSING = "cached", "rescore", "missing"
 
 
+#: bytes that a run must be able to write before it begins: about what a cell's record and samples take
+_ROOM = 2**20
+
+
 @contextlib.contextmanager
 def results_lock(results: Path) -> Iterator[None]:
     """One run at a time on a results folder. Checks that the folder can be written."""
@@ -42,7 +46,7 @@ def results_lock(results: Path) -> Iterator[None]:
         mend = "choose another folder with --results"
         raise UserError(f"results folder {results} cannot be written ({error.strerror or error}); {mend}") from error
     try:
-        atomic_write(results / ".writable", "")  # a full disk shows here, before an hour of work
+        atomic_write(results / ".writable", "." * _ROOM)  # a full disk shows here, before an hour of work
         (results / ".writable").unlink()
         yield
     finally:

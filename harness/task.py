@@ -214,6 +214,14 @@ def references_digest(samples: Sequence[Sample]) -> str:
     return digest([[sample.doc_id, sample.reference, list(sample.choices)] for sample in samples])
 
 
+def in_catalogue(name: str) -> bool:
+    """Whether lm-eval's own catalogue has a task of this name (reading it takes about 6 s)."""
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        return name in TaskManager().all_subtasks
+
+
 def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) -> Task:
     """A task by name: from `folders` (the first that has it wins), else from lm-eval's own catalogue (about 6 s more)."""
     file = find_task_file(name, folders)
@@ -233,7 +241,11 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
             loaded = manager.load(name)["tasks"][name]
         except UserError:
             raise
-        except IndexError as error:  # lm-eval looks at the first test document while it loads
+        except IndexError as error:
+            if "size 0" not in str(error):
+                why = "its first test document's answer is none of its choices, or a column is shorter than it should be"
+                raise UserError(f"{where}: task '{name}' does not load: {why} ({one_line(error)})") from error
+            # lm-eval looks at the first test document while it loads
             raise UserError(f"{where}: task '{name}' does not load: its test split is empty") from error
         except Exception as error:  # whatever a task's own data source raises is the user's to mend
             raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
@@ -245,7 +257,28 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
     if task.meta.main_metric not in known:
         place = file.where("metadata", "tunebench", "main_metric") if file else where
         raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
+    _check_metrics(task)
     return task
+
+
+def _check_metrics(task: Task) -> None:
+    """Every metric that a task declares must be one that its scoring gives, and be aggregated somehow: tried on the first
+    test document with an empty answer (a scoring function that cannot take one is left for later)."""
+    where = task.file.where("metric_list") if task.file else task.where
+    for name, aggregate in task.lm_eval.aggregation().items():
+        if aggregate is None:
+            raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know")
+    doc = task.lm_eval.eval_docs[0]
+    try:
+        empty: list = [""]
+        if task.lm_eval.OUTPUT_TYPE == "multiple_choice":
+            empty = [(-1.0 - i, False) for i in range(len(task.lm_eval.doc_to_choice(doc)))]
+        given = set(task.lm_eval.process_results(doc, empty))
+    except Exception:  # noqa: BLE001 (a stranger's scoring, on an answer that may never come)
+        return
+    for name in task.lm_eval.aggregation():
+        if name not in given:
+            raise UserError(f"{where}: {unknown('metric', name, given)}")
 
 
 @contextlib.contextmanager

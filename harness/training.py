@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from harness.budget import Meter
 from harness.errors import UserError
 from harness.flops import cost_model
-from harness.forward import head_at, ready_to_answer
+from harness.forward import autocast, head_at, ready_to_answer
 from harness.hardware import Compute
 from harness.lm import CausalLM
 from harness.method import Fitted, Work
@@ -36,9 +36,18 @@ class _MeteredTrainer(SFTTrainer):
     the learning rate), and the output head runs at supervised positions only."""
 
     def __init__(
-        self, *args: Any, meter: Meter, plan: Plan, encoded: Sequence[Encoded], warmup: float, report: Callable, **kw: Any
+        self,
+        *args: Any,
+        meter: Meter,
+        plan: Plan,
+        encoded: Sequence[Encoded],
+        warmup: float,
+        compute: Compute,
+        report: Callable,
+        **kw: Any,
     ):
         self.meter, self.plan, self.encoded, self.warmup, self.tell = meter, plan, encoded, warmup, report
+        self.compute = compute
         self.recent: deque[float] = deque(maxlen=_RECENT)
         self.lr_scheduler: Any = None
         self._step_began = 0.0
@@ -58,7 +67,7 @@ class _MeteredTrainer(SFTTrainer):
         began = time.perf_counter()
         batch = self.data_collator([self.train_dataset[i] for i in range(len(self.plan.batches[0]))])
         inputs = self._prepare_inputs(batch)
-        with self.compute_loss_context_manager():
+        with self.compute_loss_context_manager(), autocast(self.compute):  # the trainer wraps the model only when it trains
             loss = self.compute_loss(self.model, inputs)
         loss.backward()
         self.model.zero_grad(set_to_none=True)
@@ -200,6 +209,7 @@ def train_supervised(
             plan=plan,
             encoded=encoded,
             warmup=settings.warmup_share,
+            compute=compute,
             report=report,
         )
         progress.trainer = trainer

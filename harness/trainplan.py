@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
 from harness.budget import Meter
 from harness.errors import UserError
 from harness.flops import CostModel
@@ -24,12 +26,12 @@ _WINDOW = 4
 class SupervisedSettings(Settings):
     """What every supervised method can be told."""
 
-    learning_rate: float
-    batch_size: int = 8
-    warmup_share: float = 0.1
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(default=8, ge=1)
+    warmup_share: float = Field(default=0.1, ge=0, le=1)
     """share of the budget over which the learning rate rises; it falls to zero over the rest"""
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from harness.record import Record
 from reports.groups import Group
 from reports.markup import bullets, code_block, listing, safe, table
 from reports.results import Run
@@ -80,9 +82,22 @@ def mixed(groups: Iterable[Group]) -> list[str]:
     return [safe(name) for name, counts in _values(groups).items() if len(counts) > 1 and name != _REVISION]
 
 
+def _task(record: Record) -> Mapping[str, Any]:
+    stated = record.provenance.get("task")
+    return stated if isinstance(stated, Mapping) else {}
+
+
 def mixed_caution(group: Group) -> str:
     """A sentence for a group whose records come from several environments; empty where they come from one."""
     differing = mixed([group])
+    tests = {
+        json.dumps([_task(record).get(key) for key in ("requests", "references")]) for record in group.records if _task(record)
+    }
+    if len(tests) > 1:
+        return (
+            "**These records were not scored on the same test data or prompts** (the task has changed between them): their "
+            "scores may not be compared. Run the matrix again, or remove the older cells."
+        )
     if not differing:
         return ""
     return (

@@ -94,8 +94,10 @@ def _rivals(ranked: list[tuple[Row, Score]]) -> str:
 
 def _beyond_chance(group: Group, score: Score) -> str:
     chance = group.chance
-    if chance is None or score.low is None or not score.higher_is_better or score.low > chance:
+    if chance is None or score.low is None or score.high is None or not score.higher_is_better or score.low > chance:
         return ""
+    if score.high < chance:
+        return f"That interval lies below the chance level ({wording.score(chance)}): it is worse than guessing."
     return f"That interval reaches down to the chance level ({wording.score(chance)}): it is not shown to beat guessing."
 
 

@@ -303,3 +303,20 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 @pytest.mark.parametrize("path", sorted(shipped("matrices").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_matrices_that_ship_are_read(path: Path):
     assert read_matrix(path).cells
+
+
+def test_a_task_may_carry_settings_by_method_and_a_methods_own_win():
+    task = {"name": "a", "settings": {"lora": {"rank": 4, "alpha": 8}}}
+    methods = ["sft", "lora", {"name": "lora", "label": "wide", "settings": {"rank": 64}}]
+    found = {
+        cell.label or cell.method: dict(cell.settings) for cell in build_matrix({"tasks": [task, "b"], "methods": methods}).cells
+    }
+    cells = build_matrix({"tasks": [task], "methods": methods}).cells
+    assert [dict(cell.settings) for cell in cells] == [{}, {"rank": 4, "alpha": 8}, {"rank": 64, "alpha": 8}]
+    assert found["wide"] == {"rank": 64}  # of task b, which says nothing
+
+
+@pytest.mark.parametrize("settings", [["lora"], {"lora": 3}, {"lora": {"rate": float("nan")}}, {"lorra": {"rank": 4}}])
+def test_a_tasks_settings_of_the_wrong_type_are_refused(settings):
+    with pytest.raises(UserError, match="setting"):
+        build_matrix({"tasks": [{"name": "a", "settings": settings}], "methods": ["lora"]})

@@ -406,3 +406,17 @@ def test_numbers_in_words() -> None:
     assert wording.left_over(5e12, "5e12flops") == "all of it"
     assert wording.class_of("f1_macro") is None
     assert markup.listing(["a", "b", "c", "d", "e"]) == "a, b, c and 2 others"
+
+
+@pytest.mark.usefixtures("text_only")
+def test_cells_of_another_test_set_are_not_ranked_in_silence(tmp_path: Path) -> None:
+    for method, references in (("tfidf", "old"), ("lora", "new")):
+        add(tmp_path, method, 0.5, provenance={"task": {"requests": "same", "references": references}})
+    assert "not scored on the same test data" in report(tmp_path)
+
+
+@pytest.mark.usefixtures("text_only")
+def test_worse_than_chance_is_said(tmp_path: Path) -> None:
+    add(tmp_path, "zero_shot", 0.2)
+    add(tmp_path, "lora", 0.22, flops=1e11)
+    assert "lies below the chance level (0.333): it is worse than guessing" in report(tmp_path)

@@ -365,3 +365,17 @@ def test_the_data_folder_reaches_the_tasks_own_source(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.json").write_text(json.dumps(rows(n=5)))
     assert len(load_task("toy", [folder], data_dir=tmp_path / "data").docs("train")) == 5
+
+
+def test_a_metric_that_the_scoring_does_not_give_is_said_with_file_and_line(said):
+    line = YAML.splitlines().index("metric_list:") + 1
+    extra = "  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n  - metric: acc_norn\n    aggregation: mean\n"
+    yaml = replaced(("  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n", extra))
+    assert said(yaml).startswith(f"toy.yaml:{line}: unknown metric 'acc_norn'")
+
+
+def test_a_numeric_label_outside_the_choices_is_no_empty_split(said):
+    numbered = [{"text": f"text {i}", "label": 2 * (i % 2)} for i in range(4)]
+    message = said(rows={"train": numbered, "validation": numbered, "test": numbered[1:]}, act=samples)
+    assert "empty" not in message
+    assert "choices" in message or "none of" in message

@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.flops import cost_model
 from harness.forward import skeleton
 from harness.hardware import Compute
+from harness.method import Work, make_method
 from harness.model import _tokenizer, find_model
 from harness.paths import shipped
 from harness.task import Example, load_task
@@ -94,6 +95,17 @@ def test_a_budget_in_seconds_is_not_passed(model, tiny_model, encoded):
     train_supervised(model, encoded, _tokenizer(str(tiny_model)), SETTINGS, meter, FP32, seed=0)
     assert meter.seconds <= 3.0
     assert meter.train_tokens > 0
+
+
+@pytest.mark.parametrize("method", ["sft", "lora"])
+def test_a_clock_budget_works_in_bf16(tiny_model, toy, method):
+    """The rehearsal of the first step runs before the trainer has wrapped the model in autocast."""
+    compute = Compute(device="cpu", precision="bf16", threads=2)
+    task = load_task("toy", [toy])
+    meter = Meter(Budget.parse("3s"))
+    fitted = make_method(method).fit(Work(task, task.examples(None), meter, 0, compute, find_model(str(tiny_model)), None))
+    assert meter.seconds > 0
+    assert fitted.examples > 0
 
 
 def test_the_first_loss_is_transformers_own(model, tiny_model, encoded):
