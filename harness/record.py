@@ -175,7 +175,8 @@ def commit(folder: Path, record: Record, samples: Iterable[dict]) -> Record:
     sha = write_samples(folder, samples, _NEXT)
     record = record.model_copy(update={"samples_sha256": sha})
     write_record(folder, record)
-    os.replace(folder / _NEXT, folder / "samples.jsonl")
+    with contextlib.suppress(FileNotFoundError):  # a reader that came in between has finished the move
+        os.replace(folder / _NEXT, folder / "samples.jsonl")
     return record
 
 
@@ -219,7 +220,8 @@ def read_record(folder: Path) -> Record | None:
     if record.samples_sha256:
         samples, waiting = folder / "samples.jsonl", folder / _NEXT
         if waiting.exists() and file_digest(waiting) == record.samples_sha256:
-            os.replace(waiting, samples)
+            with contextlib.suppress(OSError):  # gone (its writer was faster), or a folder that may only be read
+                os.replace(waiting, samples)
         if not samples.exists() or file_digest(samples) != record.samples_sha256:
             raise DamagedRecord(f"{samples} is missing or is not the file that its record describes")
     return record

@@ -147,3 +147,26 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, timeout=60)
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "transformers", "pydantic", "lm_eval", "pandas", "matplotlib", "numpy", "yaml"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--methods", "nonsense"), "unknown method 'nonsense'"),
+        (("--tasks", "financial_sentimnt"), "did you mean financial_sentiment"),
+    ],
+)
+def test_a_plan_checks_names_before_any_model_is_there(tmp_path, given, says):
+    empty = os.environ | {"TUNEBENCH_CACHE": str(tmp_path / "cache")}
+    assert says in refused("plan", *given, env=empty)
+
+
+def test_a_file_where_a_folder_is_expected_is_one_line(tmp_path, toy, tiny_model):
+    given = ("--tasks", "toy", "--methods", "majority", "--model", tiny_model, "--include-path", toy)
+    results = tmp_path / "results"
+    assert tunebench("run", *given, "--results", results).returncode == 0
+    for path in (results / "plots").iterdir():
+        path.unlink()
+    (results / "plots").rmdir()
+    (results / "plots").write_text("in the way")
+    assert "plots" in refused("report", results)

@@ -125,3 +125,15 @@ def test_dying_after_the_new_record_is_finished_by_the_next_reader(pair):
     assert found is not None
     assert found.keys.score == "new"
     assert read_samples(folder)[0]["scores"] == {"acc": 1.0}
+
+
+def test_a_reader_that_finishes_the_move_does_not_fail_the_writer(pair, monkeypatch):
+    folder, _, new, samples = pair
+
+    def written_and_read_at_once(where, record):
+        write_record(where, record)
+        assert read_record(where) is not None
+
+    monkeypatch.setattr("harness.record.write_record", written_and_read_at_once)
+    commit(folder, new, samples)
+    assert read_samples(folder)[0]["scores"] == {"acc": 1.0}
