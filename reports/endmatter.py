@@ -37,7 +37,11 @@ _WORDS = {
     "Seed": "the number that fixes every random choice of a training run. Other seeds give other models from the same method.",
     "TF-IDF": "a classical way without a language model: a text becomes counts of its words, rare words weigh more, and a "
     "simple classifier learns from these.",
-    "Zero-shot": "asking the model as it is, without any training on the task and without examples in the question.",
+    "Entity": "a stretch of a text that names something of a given type: a person, a date, a medication.",
+    "Entity F1": "precision is the share of the entities that were given that are right, recall the share of the right ones "
+    "that were given; F1 joins the two, over all samples together. Right means: the type and both ends.",
+    "Zero-shot": "asking the model as it is, without any training on the task. The question may show what an answer looks "
+    "like, but has no examples from the training data.",
 }
 _REVISION = "code revision"
 

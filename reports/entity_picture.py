@@ -54,7 +54,11 @@ def entity_picture(title: str, methods: Sequence[Answers], doc_ids: Sequence[str
             _draw(axes, row, left, top, colours)
             top += _height(row)
         top += 0.18
-    titled(figure, f"{title}: entities in the text", "the right entities, and what each method marked")
+    titled(
+        figure,
+        f"{title}: entities in the text",
+        "the right entities, and what each method marked; dashed and ✗: marked wrongly; dotted: missed",
+    )
     return figure
 
 
@@ -127,5 +131,3 @@ def _legend(axes: Axes, colours: dict[str, str]) -> None:
         _box(axes, x + 0.03, 0.2, wide + 0.1, colour, False, "")
         axes.text(x + 0.08, 0.2, plain(kind), size=8.5, va="center", color=INK)
         x += wide + 0.3
-    said = "dashed, ✗: marked wrongly     dotted below: not found as it stands in the reference"
-    axes.text(x + 0.05, 0.2, said, size=8.5, va="center", color=MUTED)
