@@ -57,15 +57,20 @@ class Job:
         return Path(self.results) / "cells" / self.cell.id
 
 
-def run_cell(send: Callable[[dict], None], job: Job) -> dict:
-    """Run one cell to its record. Returns a summary for the display; a failure is a record, too."""
+def run_cell(job: Job, send: Callable[[dict], None] = lambda message: None) -> dict:
+    """Run one cell to its record. Returns a summary for the display; a failure is a record, too. `send` hears how it goes
+    (``cell``, ``phase``, ``loss``, ``share``, ``done``), where the executor passes such things on."""
     began = time.perf_counter()
-    send({"phase": "starting"})
+
+    def tell(message: dict) -> None:
+        send({"cell": job.cell.id, **message})
+
+    tell({"phase": "starting"})
     method = make_method(job.cell.method, job.cell.settings)
     meter = Meter(job.cell.budget if method.trains else None, usd_per_hour=job.usd_per_hour)
     try:
         with quiet(), contextlib.redirect_stdout(sys.stderr), stderr_to(job.folder / "output.log"):
-            record = _run(send, job, began, method, meter)
+            record = _run(tell, job, began, method, meter)
     except CannotDo as why:
         record = _unfinished(job, "skipped", str(why))
         write_record(job.folder, record)

@@ -65,10 +65,10 @@ class Board:
         with self._lock:
             self.rows[cell.id] = _Row(cell)
 
-    def update(self, key: str, message: dict) -> None:
-        """A message from a running cell: phase, loss, share, done."""
+    def update(self, message: dict) -> None:
+        """A message from a running cell: cell (its id), phase, loss, share, done."""
         with self._lock:
-            row = self.rows[key]
+            row = self.rows[message["cell"]]
             if row.state == "waiting":
                 row.state, row.began = "running", time.monotonic()
             phase = message.get("phase", row.phase)

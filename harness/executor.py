@@ -28,10 +28,11 @@ class CellCrashed(RuntimeError):
 class LocalExecutor(Executor):
     """Runs each submitted call in a process of its own, at most `workers` at once.
 
-    `on_message(key, message)` receives what a call sends through the function that it is given as first argument.
+    A call gets one more keyword, `send`, and `on_message` receives what it sends. (Under any other executor it gets none, and
+    goes unheard: ``submit(run_cell, job)`` works with both.)
     """
 
-    def __init__(self, workers: int, on_message: Callable[[str, dict], None]) -> None:
+    def __init__(self, workers: int, on_message: Callable[[dict], None]) -> None:
         # fork would copy the parent's threads' locks; forkserver children start clean and share the imports
         method = "forkserver" if sys.platform.startswith("linux") else "spawn"
         self._context: Any = multiprocessing.get_context(method)
@@ -44,12 +45,12 @@ class LocalExecutor(Executor):
         self._closed = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """`fn(send, key, *args)` in a new process; `key` (the first argument) names it in messages."""
-        return self._threads.submit(self._run, fn, *args, **kwargs)
+        """``fn(*args, **kwargs, send=...)`` in a new process."""
+        return self._threads.submit(self._run, fn, args, kwargs)
 
-    def _run(self, fn: Callable[..., Any], key: str, *args: Any) -> Any:
+    def _run(self, fn: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_child, args=(sender, fn, args), name=f"tunebench {key}", daemon=False)
+        process = self._context.Process(target=_child, args=(sender, fn, args, kwargs), name="tunebench cell", daemon=False)
         try:
             process.start()  # may wait for the fork server's imports; an interruption does not wait with it
         except (OSError, EOFError, pickle.PickleError) as error:
@@ -72,21 +73,19 @@ class LocalExecutor(Executor):
                 if kind == "error":
                     process.join()
                     raise CellCrashed(value)
-                self._on_message(key, value)
+                self._on_message(value)
         finally:
             receiver.close()
             with self._guard:
                 self._live.discard(process)
 
-    def kill(self) -> None:
-        """End every running process now; calls that wait are dropped."""
-        with self._guard:
-            self._closed = True
-            for process in self._live:
-                process.kill()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As the interface says; and with `cancel_futures` every running process ends now."""
+        if cancel_futures:
+            with self._guard:
+                self._closed = True
+                for process in self._live:
+                    process.kill()
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
@@ -98,7 +97,7 @@ def _exit_reason(code: int | None) -> str:
     return f"its process ended with status {code} and no answer"
 
 
-def _child(sender: Connection, fn: Callable[..., Any], args: tuple) -> None:
+def _child(sender: Connection, fn: Callable[..., Any], args: tuple, kwargs: dict) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     threading.Thread(target=_die_with_parent, daemon=True).start()
     lock = threading.Lock()
@@ -108,7 +107,7 @@ def _child(sender: Connection, fn: Callable[..., Any], args: tuple) -> None:
             sender.send(("message", message))
 
     try:
-        value = fn(send, *args)
+        value = fn(*args, **kwargs, send=send)
     except Exception as error:  # noqa: BLE001 (a call that raises must still answer)
         sender.send(("error", f"{type(error).__name__}: {error}"))
     else:

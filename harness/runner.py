@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,9 @@ def cell_state(resolved: Resolved, *, mend: bool) -> tuple[str, str]:
     return RESCORE, ""
 
 
-def run(cells: Sequence[Resolved], results: Path, board: Board) -> dict[str, int]:
-    """Run what is missing; returns how many cells ended in each status. Interrupted, all finished work is kept."""
+def run(cells: Sequence[Resolved], results: Path, board: Board, executor: Executor | None = None) -> dict[str, int]:
+    """Run what is missing; returns how many cells ended in each status. Interrupted, all finished work is kept. `executor`
+    runs the cells (default: each in a process of this machine)."""
     jobs: dict[str, Job] = {}
     counts: dict[str, int] = {}
     for resolved in cells:
@@ -93,22 +94,20 @@ def run(cells: Sequence[Resolved], results: Path, board: Board) -> dict[str, int
     if jobs:
         rates = load_rates(jobs[next(iter(jobs))].compute)
         board.estimates = {key: estimate_cell(facts[key], rates) for key in jobs}
-        executor = LocalExecutor(board.workers, board.update)
+        executor = executor or LocalExecutor(board.workers, board.update)
         try:
             _run_jobs(executor, jobs, facts, board, counts)
         except BaseException:  # an interruption, or a fault of ours: nothing may go on without the lock
-            executor.kill()
+            executor.shutdown(wait=False, cancel_futures=True)
             raise
         executor.shutdown()
     write_run(results, cells, board)
     return counts
 
 
-def _run_jobs(
-    executor: LocalExecutor, jobs: dict[str, Job], facts: dict[str, Resolved], board: Board, counts: dict[str, int]
-) -> None:
+def _run_jobs(executor: Executor, jobs: dict[str, Job], facts: dict[str, Resolved], board: Board, counts: dict[str, int]) -> None:
     """Submit all, then wait; in short naps, so that an interruption is seen at once."""
-    futures: dict[str, Future] = {key: executor.submit(run_cell, key, job) for key, job in jobs.items()}
+    futures: dict[str, Future] = {key: executor.submit(run_cell, job) for key, job in jobs.items()}
     waiting = dict(futures)
     while waiting:
         for key, future in list(waiting.items()):

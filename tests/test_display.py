@@ -28,8 +28,8 @@ clock = [0.0]
 
 def test_plain_lines_say_phase_loss_spend_and_result(board, capsys):
     key = cell("sft").id
-    board.update(key, {"phase": "training", "loss": 1.2345, "share": 0.41})
-    board.update(key, {"phase": "training", "loss": 1.2, "share": 0.42})  # the same fifth of the budget: no second line
+    board.update({"cell": key, "phase": "training", "loss": 1.2345, "share": 0.41})
+    board.update({"cell": key, "phase": "training", "loss": 1.2, "share": 0.42})  # the same fifth of the budget: no second line
     board.finish(key, "ok", "", 0.875, seconds=61.2)
     board.finish(cell("lora").id, "failed", "out of memory", None)
     out = capsys.readouterr().out.splitlines()
@@ -42,7 +42,7 @@ def test_time_left_is_unknown_until_something_is_known_then_adds_up(board):
     assert board.eta() is None
     board.estimates = {cell("sft").id: 60.0, cell("lora").id: 40.0}
     assert board.eta() == 100.0
-    board.update(cell("sft").id, {"phase": "training"})
+    board.update({"cell": cell("sft").id, "phase": "training"})
     clock[0] += 20
     assert board.eta() == 80.0
     board.finish(cell("sft").id, "ok", "", 0.5)
@@ -51,17 +51,17 @@ def test_time_left_is_unknown_until_something_is_known_then_adds_up(board):
 
 def test_a_running_cell_without_an_estimate_is_judged_by_its_share(board):
     board.estimates = {cell("lora").id: 40.0}
-    board.update(cell("sft").id, {"phase": "training", "share": 0.0})
+    board.update({"cell": cell("sft").id, "phase": "training", "share": 0.0})
     clock[0] += 30
     assert board.eta() is None
-    board.update(cell("sft").id, {"share": 0.5})
+    board.update({"cell": cell("sft").id, "share": 0.5})
     assert board.eta() == pytest.approx(30.0 + 40.0)
 
 
 def test_the_live_table_shows_every_cell(board):
     from rich.console import Console
 
-    board.update(cell("sft").id, {"phase": "training", "loss": 0.5, "share": 0.3})
+    board.update({"cell": cell("sft").id, "phase": "training", "loss": 0.5, "share": 0.3})
     board.finish(cell("lora").id, "skipped", "cannot [do] that", None)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(board._render())

@@ -292,3 +292,21 @@ def _cpu_seconds(pid: int) -> float:
 def _started(pid: int) -> int:
     stat = _stat(pid)
     return int(stat[19]) if stat else 0
+
+
+def test_cells_run_under_any_executor_of_the_interface(tmp_path, tiny_model, toy):
+    """The runner submits plain calls, so an engine for clusters fits the same seam."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from harness.display import Board
+    from harness.hardware import Compute
+    from harness.matrix import build_matrix
+    from harness.resolve import resolve
+    from harness.runner import run
+
+    matrix = build_matrix({"tasks": ["toy"], "methods": ["majority", "tfidf"], "models": [str(tiny_model)], "seeds": [0]})
+    results = tmp_path / "results"
+    with Board(workers=1, description="") as board, ThreadPoolExecutor(1) as executor:
+        counts = run(resolve(matrix, Compute(), results, [toy], None), results, board, executor)
+    assert counts == {"ok": 2}
+    assert len(list(results.glob("cells/*/record.json"))) == 2
