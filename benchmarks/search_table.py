@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.record import Record, read_results
 
 
-def main(results: str, out: str) -> None:
+def main(results: str, out: str, matrix: str = "benchmarks/settings_search.yaml") -> None:
     found: dict[tuple[str, str], dict] = {}
     hardware: dict = {}
     for _, record in read_results(Path(results)):
@@ -31,8 +31,8 @@ def main(results: str, out: str) -> None:
     for rows in trials.values():
         rows.sort(key=lambda row: -row["mean"])
     commands = [
-        "tunebench run benchmarks/settings_search.yaml --split validation --results results-search",
-        f"python benchmarks/search_table.py results-search {out}",
+        f"tunebench run {matrix} --split validation --results {results}",
+        f"python benchmarks/search_table.py {results} {out} {matrix}",
     ]
     said = {"commands": commands, "hardware": hardware, "trials": trials}
     Path(out).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -29,7 +29,8 @@ from typing import Any
 NONE = "none"
 #: the type that an answer outside the grammar is charged with
 INVALID = "INVALID"
-_WORD = re.compile(r"\w+|[^\w\s]")
+#: combining accents belong to the letter before them
+_WORD = re.compile(r"\w[\w\u0300-\u036f]*|[^\w\s]")
 
 
 @dataclass(frozen=True, order=True)
@@ -51,10 +52,6 @@ class Reading:
     """(type, mention) of those that have none"""
     valid: bool = True
     """whether the answer follows the grammar"""
-
-    @property
-    def mentions(self) -> int:
-        return len(self.entities) + len(self.outside)
 
 
 def entities_of(doc: Mapping[str, Any]) -> list[Entity]:
@@ -94,12 +91,14 @@ def parse_answer(line: str, types: Sequence[str]) -> list[tuple[str, str]] | Non
     line = line.strip()
     if line.lower() == NONE:
         return []
+    if len(line.splitlines()) > 1:
+        return None
     known = {name.lower(): name for name in types}
     found = []
     for part in line.split(";"):
         name, colon, mention = part.partition(":")
         mention = " ".join(mention.split())
-        if not colon or not mention or name.strip().lower() not in known or "\n" in part.strip():
+        if not colon or not mention or name.strip().lower() not in known:
             return None
         found.append((known[name.strip().lower()], mention))
     return found
@@ -114,29 +113,28 @@ def read_answer(text: str, line: str, types: Sequence[str]) -> Reading:
     starts, ends = {start for start, _ in known}, {end for _, end in known}
     placed: list[Entity] = []
     outside: list[tuple[str, str]] = []
+    taken = bytearray(len(text))
     behind = 0
+
+    def first(pattern: re.Pattern, begin: int) -> tuple[int, int] | None:
+        found = pattern.search(text, begin)
+        while found:
+            start, end = found.span()
+            if start in starts and end in ends and not any(taken[start:end]):
+                return start, end
+            found = pattern.search(text, start + 1)
+        return None
+
     for name, mention in mentions:
         pattern = re.compile(r"\s+".join(map(re.escape, mention.split())))
-        free = [
-            (start, end)
-            for start, end in _occurrences(pattern, text)
-            if start in starts and end in ends and not any(start < one.end and one.start < end for one in placed)
-        ]
-        chosen = next((place for place in free if place[0] >= behind), free[0] if free else None)
-        if chosen is None:
+        place = first(pattern, behind) or first(pattern, 0)
+        if place is None:
             outside.append((name, mention))
         else:
-            placed.append(Entity(*chosen, name))
-            behind = chosen[1]
+            placed.append(Entity(*place, name))
+            taken[place[0] : place[1]] = b"\x01" * (place[1] - place[0])
+            behind = place[1]
     return Reading(tuple(sorted(placed)), tuple(outside))
-
-
-def _occurrences(pattern: re.Pattern, text: str) -> Iterable[tuple[int, int]]:
-    """Every place where `pattern` matches, overlapping ones too."""
-    found = pattern.search(text)
-    while found:
-        yield found.span()
-        found = pattern.search(text, found.start() + 1)
 
 
 def words(text: str) -> list[tuple[int, int]]:

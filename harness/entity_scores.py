@@ -36,7 +36,8 @@ def entity_results(doc: Mapping[str, Any], results: Sequence[str], types: Sequen
     answer = read_answer(doc["text"], results[0], types)
     gold = [one for one in entities_of(doc) if one.type in scored]
     found = [one for one in answer.entities if one.type in scored]
-    extra = [name for name, _ in answer.outside if name in scored] + ([] if answer.valid else [INVALID])
+    outside = [name for name, _ in answer.outside if name in scored]
+    extra = outside + ([] if answer.valid else [INVALID])
     pair = (tags(doc["text"], gold) + ["O"] * len(extra), tags(doc["text"], found) + [f"B-{name}" for name in extra])
     return {
         "entity_f1": pair,
@@ -44,7 +45,7 @@ def entity_results(doc: Mapping[str, Any], results: Sequence[str], types: Sequen
         "entity_recall": pair,
         "exact_match": float(gold == found and not extra),
         "invalid_rate": float(not answer.valid),
-        "hallucination_rate": (len(answer.outside), answer.mentions),
+        "hallucination_rate": (len(outside), len(outside) + len(found)),
     }
 
 

@@ -17,6 +17,8 @@ from reports.markup import listing, safe, table
 #: (start, end, type), characters of the text
 Span = tuple[int, int, str]
 _COMMONEST = 5
+#: characters of a text that a picture has room for
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def shown_samples(methods: Sequence[Answers], number: int) -> list[str]:
     worth: list[tuple[float, str]] = []
     for doc_id in shared:
         found: list[Any] = [marks(method.samples[doc_id]) for method in methods]
-        if any(one is None or one.text is None or len(one.reference) < 2 for one in found):
+        if any(one is None or one.text is None or len(one.text) > _LONGEST or len(one.reference) < 2 for one in found):
             continue
         rights = sorted(len(one.right) / len(one.reference) for one in found)
         worth.append((-(rights[-1] - rights[0]) + len(found[0].text) / 2000, doc_id))

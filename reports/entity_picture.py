@@ -71,7 +71,8 @@ def _block(methods: Sequence[Answers], doc_id: str) -> list[_Row]:
 def _lines(text: str) -> list[tuple[int, str]]:
     """(first character's place, line) of a text broken at blanks; each character keeps its place."""
     found, start = [], 0
-    for line in textwrap.wrap(text, _COLUMNS, drop_whitespace=False, replace_whitespace=False) or [""]:
+    level = "".join(" " if character.isspace() else character for character in text)
+    for line in textwrap.wrap(level, _COLUMNS, drop_whitespace=False, replace_whitespace=False, expand_tabs=False) or [""]:
         found.append((start, line))
         start += len(line)
     return found

@@ -77,6 +77,7 @@ def test_the_right_answer_is_written_in_text_order_and_reads_back_as_itself():
         ("Ana", None),
         ("none; name: Ana", None),
         ("name: Ana\ndate: May", None),
+        ("name: Ana\rBo", None),
         ("name: Ana; ; date: May", None),
     ],
 )
@@ -310,7 +311,8 @@ CONLLEVAL: dict = {
 
 
 def test_scores_against_conlleval():
-    """What conlleval.pl (version 2004-01-26, Erik Tjong Kim Sang) prints for the same tags, one word a line, samples apart."""
+    """What conlleval.pl (version 2004-01-26, Erik Tjong Kim Sang) prints for the same tags: a line ``w GOLD PREDICTED`` a word,
+    an empty line behind each sample, of the pairs below, given to ``perl conlleval.pl``."""
     pairs = [entity_results(document, [line], TYPES)["entity_f1"] for document, line in random_documents(2004, 200)]
     assert sum(len(gold) for gold, _ in pairs) == CONLLEVAL["tokens"]
     counts = counts_by_type(pairs, TYPES).sum(axis=0)
@@ -345,3 +347,16 @@ def test_intervals_are_over_samples_and_honest_at_the_ends():
     nothing = [entity_results(doc(), ["none"], TYPES)["entity_f1"]] * 30
     none = exact_scores({"entity_f1": nothing}, TYPES)["entity_f1"]()
     assert (none.value, none.low, none.high) == (0.0, None, None)
+
+
+def test_an_answer_of_many_repeated_mentions_is_placed_quickly_and_accents_belong_to_their_letter():
+    text = "a " * 3000
+    found = read_answer(text, "; ".join(["name: a"] * 3001), TYPES)
+    assert (len(found.entities), len(found.outside)) == (3000, 1)
+    assert placed("name: Jose", "saw Jose\u0301 today") == []
+    assert placed("name: Jose\u0301", "saw Jose\u0301 today") == [(4, "Jose\u0301", "NAME")]
+
+
+def test_mentions_of_types_that_do_not_count_are_no_hallucinations_either():
+    found = entity_results(ONE, ["condition: angina; name: Bob; condition: gout"], TYPES, scored=("CONDITION",))
+    assert found["hallucination_rate"] == (1, 2)

@@ -297,3 +297,16 @@ def test_the_report_of_a_set_that_may_not_be_passed_on_shows_counts_only(tmp_pat
     assert not list((tmp_path / "plots").glob("*entities*"))
     assert "zinc" not in text
     assert "gold" not in text
+
+
+def test_a_picture_keeps_every_characters_place_and_leaves_long_texts_out():
+    from reports.entity_picture import _lines
+
+    text = "a\tb\nc " + "word " * 60
+    lines = _lines(text)
+    assert sum(len(line) for _, line in lines) == len(text)
+    assert all(start == sum(len(line) for _, line in lines[:number]) for number, (start, _) in enumerate(lines))
+    long = line_of(0, "Ana " * 400, [[0, 3, "WHO"], [4, 7, "WHO"]], [])
+    assert shown.shown_samples([Answers("lora", {"0": long})], 3) == []
+    short = line_of(0, "Ana Bo", [[0, 3, "WHO"], [4, 6, "WHO"]], [])
+    assert shown.shown_samples([Answers("lora", {"0": short})], 3) == ["0"]
