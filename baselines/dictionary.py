@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.choosing import AnswerLM
-from harness.entities import NONE, Entity, parse_answer, words
+from harness.entities import Entity, parse_answer, words, write_answer
 from harness.method import CannotDo, Fitted, Method, Settings, Work
 from harness.task import Task
 
@@ -24,9 +24,7 @@ class _LookUp(AnswerLM):
         self.longest = max(map(len, types), default=0)
 
     def answer(self, doc: Mapping[str, Any]) -> str:
-        text = doc["text"]
-        found = self.entities(text)
-        return "; ".join(f"{one.type.lower()}: {text[one.start : one.end]}" for one in found) or NONE
+        return write_answer(doc["text"], self.entities(doc["text"]))
 
     def entities(self, text: str) -> list[Entity]:
         """From left to right, the longest known mention that begins at a word; the search goes on behind it."""

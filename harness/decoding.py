@@ -51,7 +51,8 @@ class _RoomyLayer(DynamicLayer):
 def _cache(model: Any, room: int) -> DynamicCache:
     """transformers' cache for this model, its plain layers replaced by roomy ones (sliding windows stay as they are)."""
     cache = DynamicCache(config=model.config)
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+    device = next(model.parameters()).device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     cache.layers = [_RoomyLayer(room, dtype) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 

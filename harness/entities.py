@@ -82,7 +82,12 @@ def fault(doc: Mapping[str, Any], types: Sequence[str]) -> str:
 
 def answer_line(doc: Mapping[str, Any]) -> str:
     """The right answer for a document: ``name: Rosa Lind; date: 3 May`` or ``none``."""
-    found = [f"{one.type.lower()}: {' '.join(doc['text'][one.start : one.end].split())}" for one in entities_of(doc)]
+    return write_answer(doc["text"], entities_of(doc))
+
+
+def write_answer(text: str, entities: Iterable[Entity]) -> str:
+    """Entities of a text as an answer, in the order given."""
+    found = [f"{one.type.lower()}: {' '.join(text[one.start : one.end].split())}" for one in entities]
     return "; ".join(found) or NONE
 
 

@@ -19,7 +19,7 @@ from harness.entities import INVALID, entities_of, read_answer, tags
 from harness.intervals import from_counts
 from harness.record import Metric
 
-#: how seqeval is asked, stated in every report
+#: how seqeval is asked (the report says so in words)
 SEQEVAL = {"mode": "strict", "scheme": "IOB2", "average": "micro", "zero_division": 0}
 #: (tags of the reference, tags of the answer) of one sample
 Pair = tuple[Sequence[str], Sequence[str]]
