@@ -82,3 +82,16 @@ def test_the_published_sets_load(name, least):
     sizes = {split: len(task.docs(split)) for split in ("train", "validation", "test")}
     assert sum(sizes.values()) > least
     assert set(task.docs("test")["label"]) == set(NAMES)
+
+
+def test_ncbi_sentences_are_joined_as_printed_and_train_on_the_bundled_snippets(tmp_path):
+    rows = [{"tokens": ["No", "ataxia", "-", "telangiectasia", "(", "AT", ")", "."], "ner_tags": [0, 1, 2, 2, 0, 1, 0, 0]}]
+    target = tmp_path / "bigbio" / "blurb" / "ncbi_disease" / "test" / "0000.parquet"
+    target.parent.mkdir(parents=True)
+    Dataset.from_list(rows).to_parquet(target)
+    task = load_task("ncbi_disease_transfer", [shipped("tasks")], tmp_path)
+    (sample,) = task.samples(None)
+    assert sample.doc["text"] == "No ataxia-telangiectasia (AT)."
+    assert sample.reference == "condition: ataxia-telangiectasia; condition: AT"
+    assert len(task.docs("train")) == len(load_task("medical_ner", [shipped("tasks")]).docs("train"))
+    assert not task.meta.redistribute
