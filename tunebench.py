@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from harness.budget import Budget, Meter
     from harness.choosing import ChoiceLM, fixed_choices
     from harness.classification import classification_results, macro_f1_of_pairs, mcc_of_pairs
+    from harness.constraints import CONSTRAINT_ARGUMENTS, follows, loose, strict
     from harness.entities import Entity, answer_line, read_answer
     from harness.entity_scores import entity_f1, entity_precision, entity_recall, entity_results, hallucination_rate
     from harness.errors import UserError
     from harness.hub import load_hub_dataset
+    from harness.instruction_scores import inst_level_acc, instruction_results
     from harness.matrix import Cell, Matrix, read_matrix
     from harness.method import CannotDo, Fitted, Method, Settings, Work
     from harness.record import Record, read_results, read_samples
@@ -31,10 +33,12 @@ _NAMES = {
     "harness.budget": ("Budget", "Meter"),
     "harness.choosing": ("ChoiceLM", "fixed_choices"),
     "harness.classification": ("classification_results", "macro_f1_of_pairs", "mcc_of_pairs"),
+    "harness.constraints": ("CONSTRAINT_ARGUMENTS", "follows", "loose", "strict"),
     "harness.entities": ("Entity", "answer_line", "read_answer"),
     "harness.entity_scores": ("entity_f1", "entity_precision", "entity_recall", "entity_results", "hallucination_rate"),
     "harness.errors": ("UserError",),
     "harness.hub": ("load_hub_dataset",),
+    "harness.instruction_scores": ("inst_level_acc", "instruction_results"),
     "harness.matrix": ("Cell", "Matrix", "read_matrix"),
     "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
     "harness.record": ("Record", "read_results", "read_samples"),
@@ -43,6 +47,7 @@ _NAMES = {
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "CONSTRAINT_ARGUMENTS",
     "Budget",
     "CannotDo",
     "Cell",
@@ -66,9 +71,13 @@ __all__ = [
     "entity_recall",
     "entity_results",
     "fixed_choices",
+    "follows",
     "hallucination_rate",
+    "inst_level_acc",
+    "instruction_results",
     "load_hub_dataset",
     "load_task",
+    "loose",
     "macro_f1_of_pairs",
     "main",
     "mcc_of_pairs",
@@ -76,6 +85,7 @@ __all__ = [
     "read_matrix",
     "read_results",
     "read_samples",
+    "strict",
 ]
 
 

@@ -1,6 +1,8 @@
 """The record of a settings search: every trial's score on validation data, best first by method.
 
-python benchmarks/search_table.py results-search docs/search/settings.json
+python benchmarks/search_table.py results-search docs/search/settings.json [MATRIX [METRIC]]
+
+METRIC is what ranks (default: the task's main metric); the main metric then stands beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from pathlib import Path
 from harness.record import Record, read_results
 
 
-def main(results: str, out: str, matrix: str = "benchmarks/settings_search.yaml") -> None:
+def main(results: str, out: str, matrix: str = "benchmarks/settings_search.yaml", metric: str = "") -> None:
     found: dict[tuple[str, str], dict] = {}
     hardware: dict = {}
     for _, record in read_results(Path(results)):
@@ -24,7 +26,9 @@ def main(results: str, out: str, matrix: str = "benchmarks/settings_search.yaml"
             (cell.method, json.dumps(cell.settings, sort_keys=True)),
             {"settings": cell.settings, "task": cell.task, "split": cell.split, "budget": cell.budget, "scores": {}},
         )
-        trial["scores"][str(cell.seed)] = record.metrics[record.main_metric].value
+        trial["scores"][str(cell.seed)] = record.metrics[metric or record.main_metric].value
+        if metric:
+            trial.setdefault(record.main_metric, {})[str(cell.seed)] = record.metrics[record.main_metric].value
     trials: dict[str, list[dict]] = {}
     for (method, _), trial in found.items():
         trials.setdefault(method, []).append({"mean": sum(trial["scores"].values()) / len(trial["scores"]), **trial})
@@ -32,7 +36,7 @@ def main(results: str, out: str, matrix: str = "benchmarks/settings_search.yaml"
         rows.sort(key=lambda row: -row["mean"])
     commands = [
         f"tunebench run {matrix} --split validation --results {results}",
-        f"python benchmarks/search_table.py {results} {out} {matrix}",
+        f"python benchmarks/search_table.py {results} {out} {matrix} {metric}".rstrip(),
     ]
     said = {"commands": commands, "hardware": hardware, "trials": trials}
     Path(out).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -105,7 +105,8 @@ def _run(send: Callable[[dict], None], job: Job, began: float, method: Method, m
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(cell.seed)
-    task = load_task(cell.task, [Path(f) for f in job.folders], Path(job.data_dir) if job.data_dir else None)
+    data_dir = Path(job.data_dir) if job.data_dir else None
+    task = load_task(cell.task, [Path(f) for f in job.folders], data_dir, cell.data, cell.max_new_tokens)
     template = chat_template(job.base.tokenizer()) if task.meta.chat_template else None
     samples = task.samples(template, cell.split, cell.test_limit)
     if job.rescore:
@@ -167,18 +168,24 @@ def predict(task: Task, samples: list[Sample], lm: Any) -> list[dict]:
     from harness.score import stored_sample, withhold
 
     requests = [request for sample in samples for request in sample.requests]
-    kinds = {request.request_type for request in requests}
-    if len(kinds) != 1:
-        raise UserError(f"{task.where}: requests of several types ({', '.join(sorted(kinds))}) in one task")
-    answers = getattr(lm, kinds.pop())(requests, disable_tqdm=True)
-    for request, answer in zip(requests, answers, strict=True):
-        request.resps = [answer]
+    asked: dict[str, list] = {}
+    for request in requests:
+        asked.setdefault(request.request_type, []).append(request)
+    costs: dict[str, float] = {}
+    for kind, some in asked.items():  # a sample's first request is what it asks; others serve its scoring
+        for request, answer in zip(some, getattr(lm, kind)(some, disable_tqdm=True), strict=True):
+            request.resps = [answer]
+        costs = costs or {name: getattr(lm, name) for name in ("flops", "seconds", "generated_tokens") if hasattr(lm, name)}
+    for name, value in costs.items():  # what serves scoring is no cost of answering
+        setattr(lm, name, value)
     task.lm_eval._instances = requests
     task.lm_eval.apply_filters()
     found = []
     for sample in samples:
         filtered = next(iter(sample.requests[0].filtered_resps.values()))
         found.append(stored_sample(sample, [request.resps[0] for request in sample.requests], filtered))
+        if "reference_loglikelihood" in found[-1] and hasattr(lm, "continuation_tokens"):
+            found[-1]["reference_tokens"] = lm.continuation_tokens(*sample.requests[1].args)
     return withhold(task, found)
 
 

@@ -12,7 +12,7 @@ from harness.errors import UserError, one_line, unknown
 
 DEFAULT_RESULTS = "results"
 INTERRUPTED = 130
-COMMANDS = ("run", "plan", "report", "tasks", "methods")
+COMMANDS = ("run", "plan", "report", "tasks", "methods", "judge")
 
 #: (results folder, whether a current report is written again) -> path of the report
 Report = Callable[[Path, bool], Path]
@@ -74,6 +74,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tasks = commands.add_parser("tasks", help="list the tasks")
     tasks.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
+    judge = commands.add_parser("judge", help="let a chat model compare two methods' answers (asks a service; off by default)")
+    judge.add_argument("results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)")
+    judge.add_argument("--methods", type=_names, required=True, metavar="X,Y", help="two methods, by name or label")
+    judge.add_argument("--endpoint", required=True, metavar="URL", help="an OpenAI-compatible one, or: openai, cohere")
+    judge.add_argument("--judge", required=True, metavar="MODEL", help="the judging model, as the endpoint calls it")
+    judge.add_argument("--task", default="instruction_following", help="whose answers (default: instruction_following)")
+    judge.add_argument("--seed", type=int, default=0, help="of which seed (default: 0)")
+    judge.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
     commands.add_parser("methods", help="list the methods and what each needs")
     return parser
 
@@ -191,4 +199,27 @@ def _methods(arguments: argparse.Namespace, write_report: Report) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "plan": _plan, "report": _report, "tasks": _tasks, "methods": _methods}
+def _judge(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness.judge import judge
+    from harness.paths import task_folders
+    from harness.runner import hush
+    from harness.task import load_task
+
+    hush()
+    if len(arguments.methods) != 2:
+        raise UserError(f"--methods names {len(arguments.methods)} methods; a judge compares two: --methods lora,zero_shot")
+    if not (arguments.results / "cells").is_dir():
+        raise UserError(f"{arguments.results} is not a results folder: it has no 'cells' in it")
+    task = load_task(arguments.task, task_folders(arguments.include_path))
+
+    def progress(done: int, total: int) -> None:
+        if done % 20 == 0 or done == total:
+            print(f"{done} of {total} pairs judged", file=sys.stderr)
+
+    pair = (arguments.methods[0], arguments.methods[1])
+    path = judge(arguments.results, task, pair, arguments.seed, arguments.endpoint, arguments.judge, progress)
+    print(f"judgement: {path}\nreport: {write_report(arguments.results, True)}")
+    return 0
+
+
+_COMMANDS = {"run": _run, "plan": _plan, "report": _report, "tasks": _tasks, "methods": _methods, "judge": _judge}

@@ -155,7 +155,7 @@ class Board:
                 state = row.phase if row.state == "running" else "cached" if row.cached else row.state
                 table.add_row(
                     f"[{colours.get(row.state, 'dim')}]{_SIGNS[row.state]}",
-                    escape(row.cell.task),
+                    escape(row.cell.variant),
                     escape(row.cell.label or row.cell.method),
                     str(row.cell.seed),
                     escape(f"{state}: {row.reason}" if row.reason else state),

@@ -21,6 +21,7 @@ from harness.record import atomic_write
 from harness.taskfiles import TaskFile, find_task_file
 
 if TYPE_CHECKING:
+    from harness.matrix import Cell
     from harness.model import BaseModel
 
 #: versions that can change how a prompt is rendered or a data set is read
@@ -50,13 +51,11 @@ class TaskFacts:
     notes: tuple[str, ...] = ()
 
 
-def task_facts(
-    name: str, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, split: str, limit: int | None, trains: bool
-) -> TaskFacts:
-    """The facts of a task; from the cache where that is safe. Raises `UserError` for everything wrong with the task that a
+def task_facts(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, trains: bool) -> TaskFacts:
+    """The facts of a cell's task; from the cache where that is safe. Raises `UserError` for everything wrong with the task that a
     cell would stumble over later."""
-    file = find_task_file(name, folders)
-    remembered = _store(name, file, data_dir, base, split, limit)
+    file = find_task_file(cell.task, folders)
+    remembered = _store(cell, file, data_dir, base)
     if remembered is not None and remembered.exists():
         try:
             facts = TaskFacts(**_listed(json.loads(remembered.read_text(encoding="utf-8"))))
@@ -65,7 +64,7 @@ def task_facts(
         else:
             if not (trains and not facts.train):
                 return facts
-    facts = _observe(name, folders, data_dir, base, split, limit, trains)
+    facts = _observe(cell, folders, data_dir, base, trains)
     if remembered is not None and (facts.train or not trains):
         with contextlib.suppress(UserError):  # a cache that cannot be written only costs the rendering again
             atomic_write(remembered, json.dumps(asdict(facts), ensure_ascii=False))
@@ -76,39 +75,37 @@ def _listed(raw: dict) -> dict:
     return raw | {"notes": tuple(raw["notes"])}
 
 
-def _store(
-    name: str, file: TaskFile | None, data_dir: Path | None, base: BaseModel, split: str, limit: int | None
-) -> Path | None:
+def _store(cell: Cell, file: TaskFile | None, data_dir: Path | None, base: BaseModel) -> Path | None:
     """Where the facts are remembered; None for tasks whose data may change behind our back."""
     if file is None or data_dir is not None or not file.path.is_relative_to(shipped("tasks").resolve()):
         return None
     key = digest(
         [
-            name,
+            cell.task,
+            cell.data,
+            cell.max_new_tokens,
             file.fingerprint(),
             base.tokenizer_sha256,
-            split,
-            limit,
+            cell.split,
+            cell.test_limit,
             versions(_RENDERING),
-            engine_code("task", "taskmeta", "taskfiles", "facts"),
+            engine_code("task", "taskmeta", "taskfiles", "facts", "constraints"),
         ]
     )
     return cache_folder() / "facts" / f"{key[:32]}.json"
 
 
-def _observe(
-    name: str, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, split: str, limit: int | None, trains: bool
-) -> TaskFacts:
+def _observe(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, trains: bool) -> TaskFacts:
     from harness.model import chat_template
     from harness.task import examples_digest, load_task, references_digest, requests_digest
 
-    task = load_task(name, folders, data_dir)
+    task = load_task(cell.task, folders, data_dir, cell.data, cell.max_new_tokens)
     tokenizer = base.tokenizer()
     template = chat_template(tokenizer) if task.meta.chat_template else None
     examples = task.examples(template) if trains or task.config.training_split else []
     if trains and not examples:
-        raise UserError(f"{task.where}: the training split of '{name}' is empty")
-    samples = task.samples(template, split, limit)
+        raise UserError(f"{task.where}: the training split of '{cell.task}' is empty")
+    samples = task.samples(template, cell.split, cell.test_limit)
     prompts = list(dict.fromkeys(request.args[0] for sample in samples for request in sample.requests))
     generates = task.lm_eval.OUTPUT_TYPE == "generate_until"
     settings = task.config.generation_kwargs or {}

@@ -146,3 +146,22 @@ def from_counts(counts: np.ndarray, ratio: Callable[[np.ndarray], np.ndarray]) -
         low, high = wilson(round(value * bearing), bearing)
         return Metric(value=finite(value), low=low, high=high, n=n, interval="bound")
     return Metric(value=finite(value), n=n)
+
+
+def paired(
+    first: np.ndarray, second: np.ndarray, ratio: Callable[[np.ndarray], np.ndarray]
+) -> tuple[float, float | None, float | None]:
+    """The difference `ratio` of the first counts' sums minus `ratio` of the second's, with its bootstrap interval over samples.
+
+    Both have the shape (samples, counts) and tell of the same samples in the same order: a resample takes both sides of a
+    sample, so that what is easy or hard for both cancels out. The ends are None where no resample differs from another."""
+    both = np.stack([first, second], axis=1)
+    n = len(both)
+
+    def difference(index: np.ndarray, axis: int = -1) -> np.ndarray:
+        sums = both[index.astype(int)].sum(axis=axis - 2 if axis < 0 else axis)
+        return ratio(sums[..., 0, :]) - ratio(sums[..., 1, :])
+
+    value = float(difference(np.arange(n)))
+    interval = bootstrap(value, (np.arange(n),), difference, vectorized=True) if n > 1 else None
+    return (value, *interval) if interval is not None else (value, None, None)

@@ -15,7 +15,7 @@ COMPUTING = (
     "datasets", "jinja2", "scipy",
 )  # fmt: skip
 #: packages whose version may change a score
-SCORING = ("lm_eval", "scikit-learn", "scipy", "numpy", "seqeval")
+SCORING = ("lm_eval", "scikit-learn", "scipy", "numpy", "seqeval", "nltk", "langdetect")
 
 
 def digest(value: Any) -> str:
@@ -43,7 +43,7 @@ def engine_code(*modules: str) -> str:
 
 def score_key(predict: str, references: str, metric_code: str) -> str:
     """The key of a cell's scores: predictions, references, and the code and versions that score them."""
-    own = engine_code("score", "intervals", "classification", "entities", "entity_scores")
+    own = engine_code("score", "intervals", "classification", "entities", "entity_scores", "constraints", "instruction_scores")
     return digest([predict, references, metric_code, own, versions(SCORING)])
 
 

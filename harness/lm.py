@@ -74,6 +74,11 @@ class CausalLM(TemplateLM):
             return tokenise(self.tokenizer, string)
         return self.tokenizer.encode(string, add_special_tokens=add_special_tokens)
 
+    def continuation_tokens(self, context: str, continuation: str) -> int:
+        """How many tokens a continuation has behind its whole context. (Its log-likelihood is, as lm-eval defines it, also that
+        of the white space which the context ends with: in a chat template a line break that is as good as certain.)"""
+        return len(self.tok_encode(context + continuation)) - len(self.tok_encode(context))
+
     def batch_plan(self) -> str:
         """Digest of what was computed together, in which order."""
         return digest(self.plan)

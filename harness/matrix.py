@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.yamlfile import LinedDict, name_lines, read_yaml
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 _TOP_KEYS = {"description", "tasks", "methods", "models", "budget", "seeds", "usd_per_hour"}
-_TASK_KEYS = {"name", "budget", "test_limit", "settings"}
+_TASK_KEYS = {"name", "budget", "test_limit", "max_new_tokens", "data", "settings", "methods"}
 _METHOD_KEYS = {"name", "label", "settings"}
 
 
@@ -33,11 +34,17 @@ class Cell:
     label: str = ""
     test_limit: int | None = None
     split: str = "test"
+    data: tuple[tuple[str, str | int], ...] = ()
+    """keywords for the task's data source: which training set, how much of it"""
+    max_new_tokens: int | None = None
+    """the longest answer, where it is not the task's own limit"""
 
     @property
     def spec(self) -> dict[str, Any]:
         """What was asked for, without versions or hardware."""
-        return {
+        extra: dict[str, Any] = {"data": dict(self.data)} if self.data else {}
+        extra |= {"max_new_tokens": self.max_new_tokens} if self.max_new_tokens is not None else {}
+        return extra | {
             "task": self.task,
             "method": self.method,
             "model": self.model,
@@ -55,11 +62,22 @@ class Cell:
     @property
     def id(self) -> str:
         """The name of the cell's folder: readable, and unique through the spec key's first digits."""
-        words = f"{Path(self.task).stem}-{self.label or Path(self.method).stem}-s{self.seed}"
+        task = "-".join([Path(self.task).stem, *(str(value) for _, value in self.data)])
+        words = f"{task}-{self.label or Path(self.method).stem}-s{self.seed}"
         return re.sub(r"[^A-Za-z0-9._-]+", "_", words)[:80] + f"-{self.spec_key[:8]}"
 
+    @property
+    def variant(self) -> str:
+        """The task's name, with what its data source is told."""
+        return variant(self.task, dict(self.data))
+
     def __str__(self) -> str:
-        return f"{self.task} · {self.label or self.method} · {self.budget} · seed {self.seed}"
+        return f"{self.variant} · {self.label or self.method} · {self.budget} · seed {self.seed}"
+
+
+def variant(task: str, data: Mapping[str, Any]) -> str:
+    """A task's name with what its data source is told: ``instruction_following (careless, 50)``."""
+    return f"{task} ({', '.join(map(str, data.values()))})" if data else task
 
 
 @dataclass(frozen=True)
@@ -166,12 +184,39 @@ class _Reader:
                 raise UserError(f"{self.where(key, settings)}: setting '{key}' must be a finite number, not {value}")
         return {key: _frozen(value) for key, value in settings.items()}
 
-    def limit(self, task: dict) -> int | None:
-        limit = task.get("test_limit")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            where = self.where("test_limit", task)
-            raise UserError(f"{where}: test_limit must be a whole number above zero, not {one_line(repr(limit), 40)}")
-        return limit
+    def whole(self, key: str, task: dict) -> int | None:
+        """A task's `test_limit` or `max_new_tokens`."""
+        value = task.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            where = self.where(key, task)
+            raise UserError(f"{where}: {key} must be a whole number above zero, not {one_line(repr(value), 40)}")
+        return value
+
+    def data(self, task: dict) -> list[tuple[tuple[str, str | int], ...]]:
+        """Every combination of what a task's data source is told; one without a word where the matrix says nothing."""
+        stated = task.get("data") or {}
+        if not isinstance(stated, dict) or not all(isinstance(key, str) for key in stated):
+            raise UserError(f"{self.where('data', task)}: data of a task must map options of its data source to values")
+        choices = []
+        for key, value in stated.items():
+            values = _as_list(value, key, self.where(key, stated))
+            for one in values:
+                if isinstance(one, bool) or not isinstance(one, (str, int)):
+                    raise UserError(
+                        f"{self.where(key, stated)}: {key} must be words or whole numbers, not {one_line(repr(one), 40)}"
+                    )
+            choices.append([(key, one) for one in values])
+        return list(itertools.product(*choices))
+
+    def uses(self, task: dict, method: dict, known: set[str]) -> bool:
+        """Whether a task runs a method: all do that its own `methods` (names or labels) do not leave out."""
+        if "methods" not in task:
+            return True
+        chosen = _as_list(task["methods"], "methods", self.where("methods", task))
+        for name in chosen:
+            if name not in known:
+                raise UserError(f"{self.where('methods', task)}: {unknown('method', str(name), known)}")
+        return method["name"] in chosen or method.get("label") in chosen
 
 
 def _frozen(value: Any) -> Any:
@@ -184,9 +229,10 @@ def _frozen(value: Any) -> Any:
 def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = None, flags: dict | None = None) -> Matrix:
     """Cells from a mapping with the keys ``tasks, methods, models, budget, seeds, usd_per_hour, description``.
 
-    A task may carry its own `budget` (one, or a list for a curve), `test_limit` and `settings` (by method, found on that
-    task's validation data); a method `settings` and a `label`.
-    `flags` replace whole keys; a task or method that they name keeps what the mapping says of it.
+    A task may carry its own `budget` (one, or a list for a curve), `test_limit`, `max_new_tokens`, `settings` (by method, found
+    on that task's validation data), `data` (options of its data source; lists span a product) and `methods` (those that it
+    runs); a method `settings` and a `label`. `flags` replace whole keys; a task or method that they name keeps what the mapping
+    says of it.
     """
     flags = {key: value for key, value in (flags or {}).items() if value is not None}
     for key in raw.keys() - _TOP_KEYS:
@@ -197,6 +243,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     methods = reader.entries("methods", _METHOD_KEYS, flags.get("methods"))
     listed = reader.entries("methods", _METHOD_KEYS, None) if raw.get("methods") else []
     stated = {entry["name"] for entry in [*methods, *listed]}
+    labelled = stated | {entry["label"] for entry in [*methods, *listed] if isinstance(entry.get("label"), str)}
     for task in tasks:
         for name in task.get("settings") or {}:
             if name not in stated:
@@ -204,7 +251,10 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     models = flags.get("models") or reader.models()
     seeds = reader.seeds(flags.get("seeds"))
     cells = []
-    for task, model, method in itertools.product(tasks, models, methods):
+    configured = [(task, data) for task in tasks for data in reader.data(task)]
+    for (task, data), model, method in itertools.product(configured, models, methods):
+        if not reader.uses(task, method, labelled):
+            continue
         if "budget" in flags:
             budgets, where = reader.budgets(flags["budget"], "--budget"), "--budget"
         else:
@@ -224,7 +274,9 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
                     seed=seed,
                     settings=reader.settings(method, task),
                     label=str(method.get("label") or ""),
-                    test_limit=reader.limit(task),
+                    test_limit=reader.whole("test_limit", task),
+                    data=data,
+                    max_new_tokens=reader.whole("max_new_tokens", task),
                 )
             )
     unique = tuple(dict.fromkeys(cells))

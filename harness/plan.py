@@ -43,7 +43,7 @@ def print_plan(cells: Sequence[Resolved], compute: Compute, results: Path) -> No
         memory = 0 if state in (CACHED, RESCORE) else estimate_memory(cell)
         total += seconds
         largest = max(largest, memory)
-        name = f"{cell.job.cell.task} · {cell.job.cell.label or cell.job.cell.method} · seed {cell.job.cell.seed}"
+        name = f"{cell.job.cell.variant} · {cell.job.cell.label or cell.job.cell.method} · seed {cell.job.cell.seed}"
         table.add_row(
             escape(name),
             str(cell.job.cell.budget) if cell.method.trains else "none",

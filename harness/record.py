@@ -38,6 +38,9 @@ class CellName(_Strict):
     """the method's settings that were given, defaults not repeated"""
     split: str = "test"
     test_limit: int | None = None
+    data: dict[str, str | int] = Field(default_factory=dict)
+    """what the task's data source was told"""
+    max_new_tokens: int | None = None
 
 
 class Metric(_Strict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cell import Job
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 from harness.facts import TaskFacts, task_facts
 from harness.hardware import Compute, fingerprint
 from harness.keys import COMPUTING, digest, engine_code, score_key, versions
@@ -21,6 +21,7 @@ from harness.method import Method, make_method
 from harness.model import BaseModel, describe, find_model
 from harness.process import now, redact
 from harness.taskfiles import find_task_file, unknown_task
+from harness.taskmeta import check_meta
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,20 @@ def check_names(matrix: Matrix, folders: Sequence[Path]) -> None:
         if find_task_file(name, folders) is None and not in_catalogue(name):
             where = f"{matrix.where(name)}: " if name in matrix.lines else ""
             raise UserError(f"{where}{unknown_task(name, folders)}")
+    for name, data in dict.fromkeys((cell.task, cell.data) for cell in matrix.cells if cell.data):
+        _check_data(name, data, matrix.where(name), folders)
+
+
+def _check_data(task: str, data: Sequence[tuple[str, str | int]], where: str, folders: Sequence[Path]) -> None:
+    """What a matrix tells a task's data source must be what the task says that it understands."""
+    file = find_task_file(task, folders)
+    meta = check_meta(file) if file else None
+    options = meta.data_options if meta else {}
+    for key, value in data:
+        if key not in options:
+            raise UserError(f"{where}: {unknown(f'data option of {task}', key, options)}")
+        if value not in options[key]:
+            raise UserError(f"{where}: {key} of {task} is {value!r}; it may be {', '.join(map(str, options[key]))}")
 
 
 def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[Path], data_dir: Path | None) -> list[Resolved]:
@@ -65,10 +80,10 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
             assert base is not None
             bases[cell.model] = base
         base = bases[cell.model]
-        key = (cell.task, cell.model, cell.split, cell.test_limit)
+        key = (cell.task, cell.data, cell.max_new_tokens, cell.model, cell.split, cell.test_limit)
         if key not in facts:
             trains = cell.task in training
-            facts[key] = task_facts(cell.task, folders, data_dir, base, cell.split, cell.test_limit, trains=trains)
+            facts[key] = task_facts(cell, folders, data_dir, base, trains=trains)
         keys = cell_keys(cell, method, facts[key], base, compute, matrix.usd_per_hour)
         job = Job(
             cell=cell,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import classification as cl
-from harness import entity_scores
+from harness import entity_scores, instruction_scores
 from harness.entities import entities_of, read_answer
 from harness.intervals import from_items, from_labels, proportion
 from harness.keys import digest
@@ -34,6 +34,8 @@ def stored_sample(sample: Sample, responses: Sequence[Any], filtered: Any) -> di
     else:
         line["prediction"] = filtered if isinstance(filtered, str) else str(filtered)
         line["raw"] = responses[0]
+        if len(responses) > 1:  # beside the answer: how likely the reference was
+            line["reference_loglikelihood"], line["reference_greedy"] = float(responses[1][0]), bool(responses[1][1])
     line["scores"] = {}
     return line
 
@@ -75,6 +77,8 @@ def _results(line: dict) -> list:
     """What lm-eval's ``process_results`` is given, from a stored line."""
     if "loglikelihoods" in line:
         return list(zip(line["loglikelihoods"], line["greedy"], strict=True))
+    if "reference_loglikelihood" in line:
+        return [line["prediction"], (line["reference_loglikelihood"], line["reference_greedy"])]
     return [line["prediction"]]
 
 
@@ -88,10 +92,14 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
             line["entities"] = _entities(task, sample, line["prediction"])
         if sample.reference is None:
             continue
-        for name, value in task.lm_eval.process_results(sample.doc, _results(line)).items():
+        results = task.lm_eval.process_results(sample.doc, _results(line))
+        for name, value in results.items():
             collected[name].append(value)
             if isinstance(value, (bool, int, float, np.integer, np.floating)):
                 line["scores"][name] = finite(float(value))
+        if task.meta.kind == "instruction":
+            line["constraints"] = instruction_scores.checked(sample.doc, line["prediction"])
+            line["scores"].update(instruction_scores.sample_scores(line, results))
     if not collected:
         return {}, {}
     known = [line for line in lines if line["reference"] is not None]
@@ -108,15 +116,17 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
                 metric = from_items(items, aggregate, value)  # the task means something of its own by this name
         metrics[name] = metric.model_copy(update={"higher_is_better": bool(better.get(name, True))})
     for name, compute in exact.items():
-        if name.startswith(("f1_", "precision_", "recall_")):
+        if name.startswith(("f1_", "precision_", "recall_", "reference_")):
             metrics[name] = compute()
     return metrics, confusion(known, task.choices) if task.choices else {}
 
 
 def _exact_scores(task: Task, known: Sequence[dict], collected: Mapping[str, list]) -> dict[str, Callable[[], Metric]]:
-    """The scores that counts determine, by name: those of classes, or of entity types."""
+    """The scores that counts determine, by name: those of classes, of entity types, or of constraints."""
     if task.meta.kind == "entities":
         return entity_scores.exact_scores(collected, task.meta.scored_types or task.meta.entity_types)
+    if task.meta.kind == "instruction":
+        return instruction_scores.exact_scores(known, collected)
     if not task.choices:
         return {}
     gold = cl.numbers([line["reference"] for line in known], task.choices)

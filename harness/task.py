@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.entities import fault
+from harness import constraints, entities
 from harness.errors import UserError, one_line, unknown
+from harness.instruction_scores import constraints_of
 from harness.keys import digest
 from harness.taskfiles import TaskFile, find_task_file, unknown_task
 from harness.taskmeta import TaskMeta, check_meta, infer, placeholder
@@ -22,6 +23,8 @@ from harness.taskmeta import TaskMeta, check_meta, infer, placeholder
 ChatTemplate = Callable[..., str]
 #: what lm-eval itself uses to draw few-shot examples
 _FEWSHOT_SEED = 1234
+#: test documents on which a task's metrics are looked for
+_TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,13 @@ class Task:
         text = self.lm_eval.doc_to_text(doc)
         return text if isinstance(text, str) else str(doc)
 
+    def _fault(self, doc: dict) -> str | None:
+        """What is wrong with a document's entities or constraints; None where nothing is."""
+        if self.meta.kind == "entities":
+            return entities.fault(doc, self.meta.entity_types)
+        found = constraints_of(doc) if self.meta.kind == "instruction" else []
+        return next((wrong for wrong in map(constraints.fault, found) if wrong), None)
+
     def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
         """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused."""
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
@@ -136,7 +146,7 @@ class Task:
             target = target[0] if target else None
         if target is None or target == "" or (target == "None" and None in doc.values()):
             return None
-        if self.meta.kind == "entities" and (wrong := fault(doc, self.meta.entity_types)):
+        if wrong := self._fault(doc):
             raise UserError(f"{self.where}: document {doc_id} of the {split} split: {wrong}")
         if not self._is_choice():
             return str(target)
@@ -222,14 +232,21 @@ def in_catalogue(name: str) -> bool:
         return name in TaskManager().all_subtasks
 
 
-def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) -> Task:
-    """A task by name: from `folders` (the first that has it wins), else from lm-eval's own catalogue (about 6 s more)."""
+def load_task(
+    name: str,
+    folders: Sequence[Path],
+    data_dir: Path | None = None,
+    data: Sequence[tuple[str, str | int]] = (),
+    max_new_tokens: int | None = None,
+) -> Task:
+    """A task by name: from `folders` (the first that has it wins), else from lm-eval's own catalogue (about 6 s more). `data` are
+    keywords for its data source (lm-eval's ``--metadata``), `max_new_tokens` takes the place of its own limit on an answer."""
     file = find_task_file(name, folders)
     meta = check_meta(file) if file else None
     with quiet():
         from lm_eval.tasks import TaskManager
 
-        extra = {"data_dir": str(data_dir)} if data_dir else None
+        extra = {**dict(data), **({"data_dir": str(data_dir)} if data_dir else {})} or None
         if file:
             manager = TaskManager(include_path=[str(file.path.parent)], include_defaults=False, metadata=extra)
         else:
@@ -257,23 +274,29 @@ def load_task(name: str, folders: Sequence[Path], data_dir: Path | None = None) 
     if task.meta.main_metric not in known:
         place = file.where("metadata", "tunebench", "main_metric") if file else where
         raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
+    if max_new_tokens is not None and loaded.OUTPUT_TYPE == "generate_until":
+        loaded.set_config("generation_kwargs", {"max_gen_toks": max_new_tokens}, update=True)
     _check_metrics(task)
     return task
 
 
 def _check_metrics(task: Task) -> None:
     """Every metric that a task declares must be one that its scoring gives, and be aggregated somehow: tried on the first
-    test document with an empty answer (a scoring function that cannot take one is left for later)."""
+    test documents with an empty answer (a scoring function that cannot take one is left for later)."""
     where = task.file.where("metric_list") if task.file else task.where
     for name, aggregate in task.lm_eval.aggregation().items():
         if aggregate is None:
             raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know")
-    doc = task.lm_eval.eval_docs[0]
+    docs = task.lm_eval.eval_docs
+    given: set[str] = set()
     try:
-        empty: list = [""]
-        if task.lm_eval.OUTPUT_TYPE == "multiple_choice":
-            empty = [(-1.0 - i, False) for i in range(len(task.lm_eval.doc_to_choice(doc)))]
-        given = set(task.lm_eval.process_results(doc, empty))
+        for number in range(min(len(docs), _TRIED)):  # a metric may have no meaning for some documents
+            empty: list = ["", (-1.0, False)] if task.meta.kind == "instruction" else [""]
+            if task.lm_eval.OUTPUT_TYPE == "multiple_choice":
+                empty = [(-1.0 - i, False) for i in range(len(task.lm_eval.doc_to_choice(docs[number])))]
+            given |= set(task.lm_eval.process_results(docs[number], empty))
+            if given >= set(task.lm_eval.aggregation()):
+                return
     except Exception:  # noqa: BLE001 (a stranger's scoring, on an answer that may never come)
         return
     for name in task.lm_eval.aggregation():

@@ -36,6 +36,8 @@ class TaskMeta(BaseModel):
     """kind entities: the types that an answer may name"""
     scored_types: list[str] = []
     """kind entities: those of them that count (all where none is named)"""
+    data_options: dict[str, list[str | int]] = {}
+    """keywords that a matrix may pass to the task's `custom_dataset`, each with the values that it may have"""
 
     @model_validator(mode="after")
     def _types_belong_to_entities(self) -> TaskMeta:

@@ -83,11 +83,13 @@ class _MeteredTrainer(SFTTrainer):
         return self.meter.price(flops=flops, tokens=tokens, seconds=self.slowest)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
-        """The rate at the middle of the step to come, by share of the budget."""
+        """The rate at the middle of the step to come, by share of the budget (of the steps, where passes end before it)."""
 
         def factor(step: int) -> float:
             assert self.meter.budget is not None
             middle = (self.meter.spent() + self.price_of(step) / 2) / self.meter.budget.amount
+            if self.plan.whole:
+                middle = max(middle, (step + 0.5) / len(self.plan.batches))
             return schedule(min(1.0, middle), self.warmup)
 
         if self.lr_scheduler is None:
@@ -165,7 +167,7 @@ def train_supervised(
     step is the result. Returns the plan that was followed."""
     if meter.budget is None:
         raise UserError("supervised training needs a budget")
-    plan = make_plan(encoded, cost_model(model), meter, settings.batch_size, seed)
+    plan = make_plan(encoded, cost_model(model), meter, settings.batch_size, seed, settings.epochs)
     rows = [encoded[index] for batch in plan.batches for index in batch]
     data = Dataset.from_dict(
         {

@@ -32,6 +32,9 @@ class SupervisedSettings(Settings):
     """share of the budget over which the learning rate rises; it falls to zero over the rest"""
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
+    """passes over the training data after which training ends, though the budget may pay for more (none: the budget alone
+    decides)"""
 
 
 @dataclass(frozen=True)
@@ -71,25 +74,34 @@ class Plan:
     """by index"""
     epochs: float
     examples: int
+    whole: bool = False
+    """whether it holds all the passes that were asked for, and so ends before the budget does"""
 
 
-def make_plan(encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_size: int, seed: int) -> Plan:
-    """Shuffled passes over the data, cut before the first example that the budget cannot pay: short by less than one.
+def make_plan(
+    encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_size: int, seed: int, epochs: float | None = None
+) -> Plan:
+    """Shuffled passes over the data, cut before the first example that the budget cannot pay: short by less than one; or
+    after so many `epochs`, where that is earlier.
 
     A budget in seconds or dollars is not known ahead; its plan is long, and training stops by the clock.
     """
+    most = max(1, round(epochs * len(encoded))) if epochs is not None else None
     flops = tuple(costs.train(len(e.ids), logits=e.supervised) for e in encoded)
     counted = meter.budget is not None and meter.budget.unit in ("flops", "tok")
     spent, limit = meter.spent(), meter.budget.amount if meter.budget else 0.0
     shuffle = random.Random(seed)
     chosen: list[int] = []
-    full = False
+    full = whole = False
     for epoch in itertools.count():
         if not counted and epoch == _MOST_EPOCHS:
             break
         order = list(range(len(encoded)))
         shuffle.shuffle(order)
         for index in order:
+            if most is not None and len(chosen) == most:
+                full = whole = True
+                break
             price = meter.price(flops=flops[index], tokens=len(encoded[index].ids))
             if counted and spent + price > limit:
                 full = True
@@ -111,7 +123,7 @@ def make_plan(encoded: Sequence[Encoded], costs: CostModel, meter: Meter, batch_
         batches.extend(made)
         if short:  # only the last window has one; it stays last, so that rows and batches keep step
             batches.append(short)
-    return Plan(tuple(batches), flops, len(chosen) / len(encoded), len(chosen))
+    return Plan(tuple(batches), flops, len(chosen) / len(encoded), len(chosen), whole)
 
 
 def schedule(share: float, warmup: float) -> float:

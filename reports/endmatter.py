@@ -40,6 +40,13 @@ _WORDS = {
     "Entity": "a stretch of a text that names something of a given type: a person, a date, a medication.",
     "Entity F1": "precision is the share of the entities that were given that are right, recall the share of the right ones "
     "that were given; F1 joins the two, over all samples together. Right means: the type and both ends.",
+    "Constraint": "something that a prompt demands and a program can check: fewer than 40 words, three bullets, no comma. "
+    "Prompts obeyed: the share of prompts (of those with constraints) whose answer obeys all; constraints obeyed: the share of "
+    "all constraints. Loosely: also where it holds without the answer's first or last line or without asterisks (IFEval).",
+    "Likelihood of the reference": "the probability that the model gives each token of a well-written answer, as a geometric "
+    "mean over all of them, from 0 to 1. It says how near the model's own manner is to that of the "
+    "references, without asking it to write.",
+    "Repetition": "the share of runs of four words in an answer that occurred before in it: 0 is none, near 1 is a loop.",
     "Zero-shot": "asking the model as it is, without any training on the task. The question may show what an answer looks "
     "like, but has no examples from the training data.",
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from harness.matrix import variant
 from harness.record import Metric, Record
 from reports.results import Entry
 from reports.wording import budget_words
@@ -103,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that are compared with each other: same task, model, budget, split and test samples."""
+    """Cells that are compared with each other: same task and training data, model, budget, split and test samples."""
 
     task: str
     model: str
@@ -111,6 +112,9 @@ class Group:
     split: str
     test_limit: int | None
     rows: tuple[Row, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    """what the task's data source was told: which training set, how much of it"""
+    max_new_tokens: int | None = None
     title: str = ""
     """the task's name, with what tells it apart where a task stands in several groups"""
 
@@ -190,16 +194,20 @@ def make_groups(entries: Iterable[Entry]) -> list[Group]:
     groups = []
     for key, found in members.items():
         lead = next((entry for entry in found if entry.group_key == key), found[0])
-        groups.append(Group(lead.task, lead.model, lead.budget, lead.split, lead.test_limit, _rows(found)))
+        groups.append(
+            Group(lead.task, lead.model, lead.budget, lead.split, lead.test_limit, _rows(found), lead.data, lead.max_new_tokens)
+        )
     return [replace(group, title=_title(group, groups)) for group in groups]
 
 
 def _title(group: Group, groups: list[Group]) -> str:
     siblings = [other for other in groups if other.task == group.task]
-    parts = [group.task]
+    parts = [variant(group.task, group.data)]
     for name, said in (("model", f"{group.model}"), ("budget", budget_words(group.budget)), ("split", f"{group.split} split")):
         if len({getattr(other, name) for other in siblings}) > 1:
             parts.append(said)
+    if len({other.max_new_tokens for other in siblings}) > 1:
+        parts.append("answers of the task's length" if group.max_new_tokens is None else f"{group.max_new_tokens} new tokens")
     if len({other.test_limit for other in siblings}) > 1:
         parts.append("all samples" if group.test_limit is None else f"{group.test_limit} samples")
     return ", ".join(parts)

@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 
 from harness.errors import UserError
 from harness.record import atomic_write
-from reports import compute_plot, detail_plots, endmatter, entities, entity_picture, score_plots, tables, wording
+from reports import (
+    compute_plot,
+    detail_plots,
+    endmatter,
+    entities,
+    entity_picture,
+    instructions,
+    judged,
+    quantity,
+    score_plots,
+    tables,
+    wording,
+)
 from reports.disagreements import disagreements, read_answers
 from reports.findings import cautions, findings
 from reports.groups import Group, make_groups
@@ -40,18 +52,21 @@ def write_report(results: Path) -> Path:
         raise UserError(
             f"{results} holds no results (no cells/*/record.json and no run.json): run a matrix first, or name another folder"
         )
-    groups = make_groups(entries)
+    every = make_groups(entries)
+    series, groups = quantity.find_series(every)
     look = looks(row.label for group in groups for row in group.rows)
     (results / "plots").mkdir(parents=True, exist_ok=True)
     stems = _stems(groups)
     parts = [_head(run, entries, strays, groups)]
+    parts += [_series_section(one, number, results / "plots") for number, one in enumerate(series, start=1)]
     parts += [
         _group_section(number, group, stems[number - 1], look, results / "plots") for number, group in enumerate(groups, start=1)
     ]
+    parts += judged.section(results)
     parts += [
-        "## Notes\n\n" + endmatter.notes(run, groups),
-        "## Environment\n\n" + endmatter.environment(groups),
-        "## Command\n\n" + endmatter.command(run, groups),
+        "## Notes\n\n" + endmatter.notes(run, every),
+        "## Environment\n\n" + endmatter.environment(every),
+        "## Command\n\n" + endmatter.command(run, every),
         "## Words\n\n" + endmatter.words(),
     ]
     path = results / "report.md"
@@ -92,6 +107,19 @@ def _head(run: Run, entries: list[Entry], strays: list[tuple[str, str]], groups:
             bullets([f"**{safe(name)}**, **damaged**: {safe(reason, 300)}" for name, reason in strays]),
         ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _series_section(series: quantity.Series, number: int, folder: Path) -> str:
+    def draw(kind: str, build: Callable[[], Figure], alt: str, caption: str) -> str:
+        stem = f"{file_stem(series.lead.task)}-{kind}{f'-{number}' if number > 1 else ''}"
+        save(folder, stem, build)
+        return picture(stem, f"{series.lead.task}: {alt}", caption)
+
+    lost = [tables.unfinished(point.group) for point in series.points]
+    parts = [f"## Quality against quantity: {safe(series.lead.task)}", *quantity.section(series, draw)]
+    if any(lost):
+        parts += ["Cells without a full result:", "\n".join(one for one in lost if one)]
+    return "\n\n".join(parts)
 
 
 def _group_section(number: int, group: Group, stem: str, look: Mapping[str, Look], folder: Path) -> str:
@@ -136,6 +164,7 @@ def _details(group: Group, look: Mapping[str, Look], draw: Callable[[str, Callab
     if by_class := tables.class_table(group):
         parts += ["### F1 by class", by_class, _CLASSES]
     parts += _entities(group, draw)
+    parts += _instructions(group)
     if detail_plots.has_loss(group):
         parts += ["### Training", draw("loss", partial(detail_plots.loss_picture, group, look), "loss during training", _LOSS)]
     return parts
@@ -161,6 +190,18 @@ def _entities(group: Group, draw: Callable[[str, Callable[[], Figure], str, str]
     return parts
 
 
+def _instructions(group: Group) -> list[str]:
+    if group.fact("kind") != "instruction":
+        return []
+    parts = []
+    if changed := instructions.change_table(group):
+        parts += ["### What tuning changed", changed, _CHANGED]
+    methods, _ = read_answers(group)
+    if kinds := instructions.kinds_table(methods):
+        parts += ["### Which constraints are obeyed", kinds, _KINDS]
+    return parts
+
+
 def _setting(group: Group) -> str:
     test = group.fact("test_samples")
     facts = [
@@ -172,6 +213,7 @@ def _setting(group: Group) -> str:
         else f"{safe(test)} test samples"
         if test
         else "",
+        f"at most {group.max_new_tokens} new tokens an answer" if group.max_new_tokens is not None else "",
     ]
     said = ", ".join(fact for fact in facts if fact)
     return said[:1].upper() + said[1:] + "." if said else ""
@@ -219,6 +261,14 @@ _MISTAKES = (
 _ENTITIES = (
     "Samples on which the methods differ most, so not a random choice. The first line of each block is the reference, the "
     "others are what the methods marked (the best ones, at most four); labels are the first letters of the type."
+)
+_CHANGED = (
+    "Each method minus the untuned model on the same samples, with paired 95 % intervals (bootstrap over samples). An interval "
+    "that holds zero leaves it open whether tuning did anything."
+)
+_KINDS = (
+    "The share of the constraints of each kind that the answer obeys as it stands (of several seeds, the lowest). Small numbers "
+    "of constraints say little."
 )
 _LOSS = (
     "How the loss fell while the budget was spent, from left to right. Compare the shapes: a line that is still falling at "

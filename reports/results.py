@@ -40,6 +40,9 @@ class Entry:
     seed: int | None = None
     split: str = "test"
     test_limit: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    """what the task's data source was told"""
+    max_new_tokens: int | None = None
     status: str = "missing"
     """a record's status, or ``damaged`` or ``missing``"""
     reason: str = ""
@@ -51,7 +54,8 @@ class Entry:
 
     @property
     def group_key(self) -> tuple[object, ...]:
-        return (self.task, self.model, self.budget, self.split, self.test_limit)
+        data = json.dumps(self.data, sort_keys=True, default=str)
+        return (self.task, self.model, self.budget, self.split, self.test_limit, data, self.max_new_tokens)
 
 
 def read_run(results: Path) -> Run:
@@ -93,6 +97,8 @@ def _from_record(folder: Path, record: Record, asked: bool, label: str = "") -> 
         seed=cell.seed,
         split=cell.split,
         test_limit=cell.test_limit,
+        data=dict(cell.data),
+        max_new_tokens=cell.max_new_tokens,
         status=record.status,
         reason=record.reason,
         asked=asked,
@@ -107,7 +113,7 @@ def _from_asked(cell: dict[str, Any], status: str, reason: str) -> Entry:
         return str(cell[key]) if cell.get(key) not in (None, "") else default
 
     method = words("method", "unnamed method")
-    limit, seed = cell.get("test_limit"), cell.get("seed")
+    limit, seed, longest = cell.get("test_limit"), cell.get("seed"), cell.get("max_new_tokens")
     return Entry(
         id=words("id"),
         task=words("task", "unnamed task"),
@@ -118,6 +124,8 @@ def _from_asked(cell: dict[str, Any], status: str, reason: str) -> Entry:
         seed=seed if isinstance(seed, int) else None,
         split=words("split", "test"),
         test_limit=limit if isinstance(limit, int) else None,
+        data=cell["data"] if isinstance(cell.get("data"), dict) else {},
+        max_new_tokens=longest if isinstance(longest, int) else None,
         settings=cell["settings"] if isinstance(cell.get("settings"), dict) else {},
         status=status,
         reason=reason,

@@ -20,6 +20,14 @@ _METRICS = {
     "invalid_rate": "unreadable answers",
     "hallucination_rate": "mentions not in the text",
     "mcc": "MCC",
+    "prompt_level_strict_acc": "prompts obeyed",
+    "prompt_level_loose_acc": "prompts obeyed, loosely",
+    "inst_level_strict_acc": "constraints obeyed",
+    "inst_level_loose_acc": "constraints obeyed, loosely",
+    "reference_likelihood": "likelihood of the reference",
+    "reference_bits_per_byte": "bits a byte of the reference",
+    "answer_words": "words an answer",
+    "repetition": "repetition",
 }
 _UNITS = {"flops": "FLOPs", "tok": "tokens", "s": "seconds", "usd": "US dollars"}
 _BUDGET = re.compile(r"^(?P<number>[0-9.]+(?:e[+-]?[0-9]+)?)(?P<unit>[a-z]+)$")

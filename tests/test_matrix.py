@@ -55,6 +55,48 @@ def test_what_is_not_said_has_defaults(read):
     assert (cell.label, cell.test_limit, cell.split) == ("", None, "test")
 
 
+SIZES = """\
+tasks:
+  - {name: a, methods: [y]}
+  - name: a
+    max_new_tokens: 9
+    methods: [long, y]
+    data: {who: [me, you], size: [5, 10]}
+methods: [x, {name: x, label: long, settings: {n: 1}}, y]
+"""
+
+
+def test_options_of_a_data_source_span_a_product(read):
+    plain, *found = read(SIZES).cells
+    assert (plain.method, plain.label, plain.data, plain.max_new_tokens) == ("y", "", (), None)
+    assert [(c.label or c.method, dict(c.data)) for c in found] == [
+        (name, {"who": who, "size": size}) for who in ("me", "you") for size in (5, 10) for name in ("long", "y")
+    ]
+    assert {c.max_new_tokens for c in found} == {9}
+    assert found[0].variant == "a (me, 5)"
+    assert len({c.id for c in found}) == 8
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("who: [me, you]", "who: []", ":6: 'who' is empty; name at least one"),
+        ("size: [5, 10]", "size: [5, 1.5]", ":6: size must be words or whole numbers, not 1.5"),
+        ("size: [5, 10]", "size: [true]", ":6: size must be words or whole numbers, not True"),
+        (
+            "data: {who: [me, you], size: [5, 10]}",
+            "data: [5]",
+            ":6: data of a task must map options of its data source to values",
+        ),
+        ("max_new_tokens: 9", "max_new_tokens: 0", ":4: max_new_tokens must be a whole number above zero, not 0"),
+        ("methods: [long, y]", "methods: [lng]", ":5: unknown method 'lng': did you mean long"),
+        ("methods: [long, y]", "methods: []", ":5: 'methods' is empty; name at least one"),
+    ],
+)
+def test_faults_in_a_tasks_options_are_told_with_their_line(refused, old, new, said):
+    assert refused(SIZES.replace(old, new)).startswith(said)
+
+
 def test_single_values_need_no_list(read):
     (cell,) = read("tasks: a\nmethods: x\nmodels: m\nbudget: 9s\nseeds: 4\n").cells
     assert (cell.task, cell.method, cell.model, cell.budget, cell.seed) == ("a", "x", "m", Budget(9, "s"), 4)

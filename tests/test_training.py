@@ -73,6 +73,26 @@ def test_data_repeats_when_it_runs_out_and_every_epoch_is_whole(model, encoded):
     assert used == sorted(list(range(len(encoded))) * 2)
 
 
+@pytest.mark.parametrize(("epochs", "examples"), [(1, 20), (2.5, 50), (0.01, 1)])
+def test_epochs_end_a_plan_before_its_budget(model, encoded, epochs, examples):
+    plan = make_plan(encoded, cost_model(model), Meter(Budget(1e12)), 4, seed=0, epochs=epochs)
+    assert (plan.examples, plan.whole) == (examples, True)
+    poor = make_plan(encoded, cost_model(model), Meter(Budget(3.3e7)), 4, seed=0, epochs=3)
+    assert not poor.whole
+    assert poor == make_plan(encoded, cost_model(model), Meter(Budget(3.3e7)), 4, seed=0)
+
+
+def test_a_schedule_runs_its_course_where_epochs_end_it(model, tiny_model, encoded):
+    meter = Meter(Budget(1e12))
+    settings = SETTINGS.model_copy(update={"epochs": 3})
+    train_supervised(model, encoded, _tokenizer(str(tiny_model)), settings, meter, FP32, seed=0)
+    assert meter.examples == 60
+    assert meter.spent() < 0.01 * meter.budget.amount
+    rates = [point["learning_rate"] for point in meter.curve]
+    assert max(rates) > 0.8 * settings.learning_rate
+    assert rates[-1] < 0.1 * settings.learning_rate
+
+
 def test_a_budget_that_pays_for_nothing_is_said(model, encoded):
     with pytest.raises(UserError, match="does not pay for one training example"):
         make_plan(encoded, cost_model(model), Meter(Budget(10.0)), 4, seed=0)

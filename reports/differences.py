@@ -1,0 +1,113 @@
+"""One method minus another on the same samples: what tuning did, with a paired interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.intervals import paired
+from harness.record import DamagedRecord, read_samples
+from reports import wording
+from reports.groups import Row
+
+#: the counts of a sample from which a metric is pooled; None where the sample has no part in it
+Parts = Callable[[Mapping], tuple[float, float] | None]
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    return counts[..., 0] / np.maximum(counts[..., 1], 1e-12)
+
+
+def _likelihood(counts: np.ndarray) -> np.ndarray:
+    return np.exp(-_share(counts))
+
+
+def _level(line: Mapping, name: str) -> tuple[float, float] | None:
+    """(constraints obeyed, constraints) of a sample, for `inst_level_strict_acc` and `inst_level_loose_acc`."""
+    found = line.get("constraints")
+    if not isinstance(found, list) or not found:
+        return None
+    way = "strict" if "strict" in name else "loose"
+    return float(sum(one.get(way) is True for one in found if isinstance(one, Mapping))), float(len(found))
+
+
+def _parts(metric: str) -> tuple[Parts, Callable[[np.ndarray], np.ndarray]]:
+    if metric.startswith("inst_level_"):
+        return (lambda line: _level(line, metric)), _share
+    if metric == "reference_likelihood":
+
+        def nats(line: Mapping) -> tuple[float, float] | None:
+            total, tokens = line.get("reference_loglikelihood"), line.get("reference_tokens")
+            return (
+                (-float(total), float(tokens)) if isinstance(total, (int, float)) and isinstance(tokens, int) and tokens else None
+            )
+
+        return nats, _likelihood
+
+    def mean(line: Mapping) -> tuple[float, float] | None:
+        scores = line.get("scores")
+        value = scores.get(metric) if isinstance(scores, Mapping) else None
+        return (float(value), 1.0) if isinstance(value, (int, float)) else None
+
+    return mean, _share
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`value` is the first row's score minus the second's; `low` and `high` its 95 % interval, None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def tells(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def said(self) -> str:
+        """``+0.120 (+0.035 to +0.205)``."""
+        if self.low is None or self.high is None:
+            return f"{self.value:+.3f}"
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
+
+def _counts(row: Row, parts: Parts) -> dict[str, np.ndarray]:
+    """A row's counts by sample, its seeds added up. Empty where samples cannot be read."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for entry in row.evaluated:
+        assert entry.folder is not None
+        try:
+            lines = read_samples(entry.folder)
+        except (DamagedRecord, OSError, UnicodeDecodeError):
+            return {}
+        for line in lines:
+            pair = parts(line) if isinstance(line, Mapping) else None
+            if pair is not None:
+                found.setdefault(str(line.get("doc_id")), []).append(pair)
+    return {doc: np.sum(pairs, axis=0) for doc, pairs in found.items() if len(pairs) == len(row.evaluated)}
+
+
+def difference(one: Row, other: Row, metric: str) -> Difference | None:
+    """`one` minus `other` in a metric that is a mean, or a pooled ratio, over samples; None where they share no sample. Where a
+    row has several seeds, its score is pooled over them, and the interval is over samples only: it says nothing of other
+    seeds."""
+    parts, ratio = _parts(metric)
+    first, second = _counts(one, parts), _counts(other, parts)
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    value, low, high = paired(np.stack([first[doc] for doc in shared]), np.stack([second[doc] for doc in shared]), ratio)
+    return Difference(value, low, high, len(shared))
+
+
+def against(rows: Sequence[Row], base: Row, metrics: Sequence[str]) -> list[dict[str, str]]:
+    """One line a row: its differences to `base`, by the metric's name; markdown is up to the caller."""
+    lines = []
+    for row in rows:
+        found = {metric: difference(row, base, metric) for metric in metrics}
+        lines.append({"method": row.label, **{name: one.said() if one else wording.NONE for name, one in found.items()}})
+    return lines

@@ -1,0 +1,54 @@
+"""Instruction tasks in the report: what tuning did to the untuned model, and which kinds of constraints are obeyed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from reports import wording
+from reports.differences import against
+from reports.disagreements import Answers
+from reports.groups import Group
+from reports.markup import safe, table
+
+_COMPARED = ("prompt_level_strict_acc", "inst_level_strict_acc", "reference_likelihood", "answer_words", "repetition")
+
+
+def change_table(group: Group) -> str:
+    """Every tuned method minus the untuned model, with paired intervals; empty where either is missing."""
+    rows = [row for row, _ in group.ranked()]
+    base = next((row for row in rows if row.family == "zero_shot"), None)
+    others = [row for row in rows if row.family not in ("zero_shot", "trivial", "classical")]
+    if group.fact("kind") != "instruction" or base is None or not others:
+        return ""
+    metrics = [name for name in _COMPARED if any(row.score(name) for row in rows)]
+    lines = [
+        {"method": safe(line["method"], 80), **{safe(wording.metric_name(name)): line[name] for name in metrics}}
+        for line in against(others, base, metrics)
+    ]
+    return table(pd.DataFrame(lines))
+
+
+def _family(kind: str) -> str:
+    return kind.partition(":")[0].replace("_", " ")
+
+
+def kinds_table(methods: Sequence[Answers]) -> str:
+    """The share of constraints obeyed (strictly), by family and method; empty where no sample has constraints."""
+    counts: dict[str, Counter] = {}
+    totals: Counter = Counter()
+    for number, method in enumerate(methods):
+        for sample in method.samples.values():
+            found = sample.get("constraints")
+            for one in found if isinstance(found, list) else []:
+                if isinstance(one, Mapping) and isinstance(one.get("id"), str):
+                    family = _family(one["id"])
+                    counts.setdefault(family, Counter())[method.label] += one.get("strict") is True
+                    totals[family] += number == 0
+    lines = []
+    for family, obeyed in sorted(counts.items(), key=lambda item: (-totals[item[0]], item[0])):
+        shares = {safe(method.label, 80): wording.share(obeyed[method.label], totals[family]) for method in methods}
+        lines.append({"kind": safe(family, 40), "constraints": wording.count(totals[family]), **shares})
+    return table(pd.DataFrame(lines), right=set(lines[0]) - {"kind"}) if lines else ""

@@ -1,0 +1,300 @@
+"""An instruction task from YAML to report: two requests a document, scores by hand and by lm-eval, data options, pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from harness.cell import predict
+from harness.errors import UserError
+from harness.forward import load
+from harness.hardware import Compute
+from harness.instruction_scores import exact_scores, inst_level_acc, instruction_results, repetition
+from harness.intervals import paired
+from harness.lm import CausalLM
+from harness.matrix import Cell, Matrix
+from harness.model import chat_template, find_model
+from harness.paths import shipped
+from harness.record import Metric
+from harness.resolve import check_names
+from harness.score import score
+from harness.task import load_task
+from tests.test_lm import tiny
+from tests.test_reports import add, report, run_json
+
+FP32 = Compute()
+WORDS = {"id": "length_constraints:number_words", "relation": "less than", "num_words": 4}
+COMMA = {"id": "punctuation:no_comma"}
+DOC = {"constraints": [WORDS, COMMA], "response": "Four words, about naïve."}
+
+
+def test_results_of_an_answer_are_ifevals_and_the_references():
+    found = instruction_results(DOC, ["one two three four", (-12.0, False)])
+    assert (found["prompt_level_strict_acc"], found["inst_level_strict_acc"]) == (0.0, [0.0, 1.0])
+    assert found["reference_bits_per_byte"] == (-12.0, len(DOC["response"].encode()))
+    assert (found["answer_words"], found["repetition"]) == (4.0, 0.0)
+    free = instruction_results({"constraints": [], "response": "x"}, ["anything"])
+    assert set(free) == {"answer_words", "repetition"}
+
+
+def test_an_empty_answer_obeys_nothing():
+    found = instruction_results(DOC, [""])
+    assert found["inst_level_strict_acc"] == found["inst_level_loose_acc"] == [0.0, 0.0]
+    assert found["prompt_level_loose_acc"] == 0.0
+
+
+def test_levels_and_likelihood_are_pooled_over_samples():
+    items = [[1.0, 0.0], [1.0], [0.0, 0.0, 1.0]]
+    assert inst_level_acc(items) == pytest.approx(3 / 6)
+    lines = [{"reference_loglikelihood": -6.0, "reference_tokens": 3}, {"reference_loglikelihood": -2.0, "reference_tokens": 5}]
+    found = exact_scores(lines, {"inst_level_strict_acc": items, "reference_bits_per_byte": [(-6.0, 10), (-2.0, 30)]})
+    assert found["inst_level_strict_acc"]().value == pytest.approx(0.5)
+    likelihood = found["reference_likelihood"]()
+    token_probabilities = [math.exp(-2.0)] * 3 + [math.exp(-0.4)] * 5
+    assert likelihood.value == pytest.approx(stats.gmean(token_probabilities))
+    assert likelihood.low < likelihood.value < likelihood.high
+    assert found["reference_bits_per_byte"]().value == pytest.approx(8 / math.log(2) / 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("", 0.0), ("one two three", 0.0), ("a b c d e f", 0.0), ("a b c d " * 3, 1 - 4 / 9), ("No no no no no no", 1 - 1 / 3)],
+)
+def test_repetition_is_the_share_of_runs_seen_before(text, share):
+    assert repetition(text) == pytest.approx(share)
+
+
+def test_a_paired_interval_is_the_one_of_the_differences():
+    """Against scipy's t interval of the paired differences, which for a mean and many samples is nearly the same."""
+    rng = np.random.default_rng(3)
+    hard = rng.random(400)
+    first, second = (rng.random(400) < 0.2 + 0.6 * hard).astype(float), (rng.random(400) < 0.1 + 0.6 * hard).astype(float)
+    value, low, high = paired(
+        *(np.stack([side, np.ones(400)], axis=1) for side in (first, second)), lambda c: c[..., 0] / c[..., 1]
+    )
+    expected = stats.ttest_1samp(first - second, 0).confidence_interval(0.95)
+    assert value == pytest.approx((first - second).mean())
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.006)
+    same = np.ones((5, 2))
+    assert paired(same, same, lambda c: c[..., 0] / c[..., 1]) == (0.0, None, None)
+
+
+def bundled(**data):
+    return load_task("instruction_following", [shipped("tasks")], None, tuple(data.items()), 12)
+
+
+def test_a_document_asks_for_an_answer_and_for_the_references_likelihood(tiny_model):
+    task = bundled()
+    lm = tiny(tiny_model)
+    samples = task.samples(chat_template(lm.tokenizer), "test", limit=6)
+    assert [[r.request_type for r in s.requests] for s in samples] == [["generate_until", "loglikelihood"]] * 6
+    lines = predict(task, samples, lm)
+    costs = (lm.flops, lm.generated_tokens)
+    alone = tiny(tiny_model)
+    alone.generate_until([s.requests[0] for s in samples])
+    assert costs == (alone.flops, alone.generated_tokens)  # the likelihood serves scoring and is no cost of answering
+    for sample, line in zip(samples, lines, strict=True):
+        context, response = sample.requests[1].args
+        assert response == sample.doc["response"] == sample.reference
+        prompt, whole = lm.tok_encode(context.rstrip()), lm.tok_encode(context + response)
+        with torch.no_grad():
+            logprobs = lm.model(torch.tensor([whole[:512]])).logits[0].log_softmax(-1)
+        if len(whole) <= 512:
+            total = sum(logprobs[i - 1, whole[i]].item() for i in range(len(prompt), len(whole)))
+            assert line["reference_loglikelihood"] == pytest.approx(total, abs=2e-3)
+        assert line["reference_tokens"] == len(whole) - len(lm.tok_encode(context))
+    metrics, _ = score(task, samples, lines)
+    constrained = [line for line in lines if line["constraints"]]
+    assert metrics["prompt_level_strict_acc"].n == len(constrained)
+    assert metrics["inst_level_loose_acc"].value is not None
+    for line in lines:
+        assert 0 < line["scores"]["reference_likelihood"] < 1
+        assert ("inst_level_strict_acc" in line["scores"]) == bool(line["constraints"])
+    assert lines[0]["raw"].strip() == lines[0]["prediction"].strip()
+
+
+def test_a_perfect_answer_obeys_everything(tiny_model):
+    task = bundled()
+    samples = task.samples(None)
+
+    class Perfect:
+        def generate_until(self, requests, disable_tqdm=True):
+            return [request.doc["response"] for request in requests]
+
+        def loglikelihood(self, requests, disable_tqdm=True):
+            return [(-1.0, True) for _ in requests]
+
+    metrics, _ = score(task, samples, predict(task, samples, Perfect()))
+    for level in ("prompt", "inst"):
+        for way in ("strict", "loose"):
+            assert metrics[f"{level}_level_{way}_acc"].value == 1.0
+    assert metrics["prompt_level_strict_acc"].n >= 110
+
+
+def test_data_options_choose_the_training_set_and_leave_the_tests_alone():
+    whole, small, hurried = bundled(), bundled(size=25), bundled(answers="careless", size=25)
+    first = [example.completion for example in whole.examples(None)][:25]
+    assert [example.completion for example in small.examples(None)] == first
+    assert [e.prompt for e in hurried.examples(None)] == [e.prompt for e in small.examples(None)]
+    assert not {e.completion for e in hurried.examples(None)} & set(first)
+    assert list(whole.docs("test")["prompt"]) == list(hurried.docs("test")["prompt"])
+    assert whole.lm_eval.dataset["preferences_test"].column_names[:3] == ["id", "prompt", "chosen"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((("answer", "self"),), "unknown data option of instruction_following 'answer': did you mean answers"),
+        ((("answers", "lazy"),), "answers of instruction_following is 'lazy'; it may be curated, careless, self"),
+        ((("size", 30),), "size of instruction_following is 30; it may be 25, 50, 100, 200, 350"),
+    ],
+)
+def test_data_options_that_a_task_does_not_know_are_refused(data, said):
+    cell = Cell("instruction_following", "zero_shot", "tiny", budget=None, seed=0, data=data)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=said):
+        check_names(Matrix((cell,)), [shipped("tasks")])
+
+
+def test_a_faulty_constraint_in_the_data_is_told_before_any_model_loads(tmp_path):
+    home = tmp_path / "tasks"
+    source = shipped("tasks") / "instruction_following"
+    (home / "mine").mkdir(parents=True)
+    for name in (
+        "prompt.yaml",
+        "instruction_following.yaml",
+        "scoring.py",
+        "data.py",
+        *(f"{n}.jsonl" for n in ("train", "validation", "test", "preferences")),
+    ):
+        (home / "mine" / name).write_bytes((source / name).read_bytes())
+    rows = [json.loads(line) for line in (source / "test.jsonl").read_text().splitlines()]
+    rows[3]["constraints"] = [{"id": "keywords:exists", "keywords": ["x"]}]
+    (home / "mine" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match=r"document 3 of the test split: no constraint is called 'keywords:exists'"):
+        load_task("instruction_following", [home]).samples(None)
+
+
+def test_the_embedded_model_scores_as_under_lm_eval(embedded_cache, monkeypatch):
+    """A slice of ``lm_eval --model hf --tasks instruction_following --include_path tasks --apply_chat_template`` in fp32."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    monkeypatch.setenv("TUNEBENCH_CACHE", embedded_cache)
+    base = find_model("smollm2-135m-instruct")
+    folder = shipped("tasks") / "instruction_following"
+    task = load_task("instruction_following", [shipped("tasks")], None, (), 24)
+    lm = CausalLM(load(base, FP32), base.tokenizer(), FP32)
+    samples = task.samples(chat_template(base.tokenizer()))[:10]
+    lines = predict(task, samples, lm)
+    metrics, _ = score(task, samples, lines)
+    result = lm_eval.simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(base.folder), "dtype": "float32"},
+        tasks=["instruction_following"],
+        task_manager=TaskManager(include_path=[str(folder)], include_defaults=False),
+        batch_size=5,
+        device="cpu",
+        limit=10,
+        bootstrap_iters=0,
+        apply_chat_template=True,
+        gen_kwargs={"max_gen_toks": 24},
+    )
+    theirs = result["results"]["instruction_following"]
+    assert {line["doc_id"]: line["prediction"] for line in lines} == {
+        line["doc_id"]: line["filtered_resps"][0] for line in result["samples"]["instruction_following"]
+    }
+    for name in ("prompt_level_strict_acc", "inst_level_strict_acc", "inst_level_loose_acc", "answer_words", "repetition"):
+        assert metrics[name].value == pytest.approx(theirs[f"{name},none"]), name
+    assert metrics["reference_bits_per_byte"].value == pytest.approx(theirs["reference_bits_per_byte,none"], rel=1e-4)
+
+
+def _line(number: int, obeyed: bool, nats: float) -> dict:
+    constraint = {"id": "punctuation:no_comma", "strict": obeyed, "loose": obeyed}
+    return {
+        "doc_id": number,
+        "prompt": "p",
+        "text": "p",
+        "prediction": "yes" if obeyed else "no, well",
+        "reference": "yes",
+        "constraints": [constraint],
+        "reference_loglikelihood": -nats,
+        "reference_tokens": 4,
+        "scores": {"prompt_level_strict_acc": float(obeyed), "answer_words": 3.0},
+    }
+
+
+def _cell(root: Path, label: str, right: int, *, data: dict | None = None, seed: int = 0, nats: float = 8.0) -> dict:
+    lines = [_line(i, i < right, nats) for i in range(20)]
+    share = right / 20
+    metrics = {
+        "prompt_level_strict_acc": Metric(value=share, low=share - 0.1, high=share + 0.1, n=20),
+        "reference_likelihood": Metric(value=math.exp(-nats / 4), low=0.01, high=0.9, n=20),
+        "answer_words": Metric(value=3.0, n=20),
+    }
+    method = "zero_shot" if label == "zero-shot" else "lora"
+    return add(
+        root,
+        method,
+        seed=seed,
+        metrics=metrics,
+        lines=lines,
+        flops=0.0 if method == "zero_shot" else 9e11,
+        main_metric="prompt_level_strict_acc",
+        confusion={},
+        label=label,
+        task={"kind": "instruction", "choices": [], "chance": 0},
+        cell={"task": "orders", "data": data or {}, "settings": {} if label != "3 epochs" else {"epochs": 3}},
+    ) | {"label": label}
+
+
+def test_the_report_says_what_tuning_changed_and_which_kinds_are_obeyed(tmp_path):
+    run_json(tmp_path, [_cell(tmp_path, "zero-shot", 4, nats=10.0), _cell(tmp_path, "LoRA", 14)])
+    text = report(tmp_path)
+    assert "| LoRA | +0.500 (" in text
+    assert "| punctuation | 20 | 70 % | 20 % |" in text
+    assert "### What tuning changed" in text
+
+
+def test_sizes_of_one_task_become_one_series_with_its_picture(tmp_path):
+    cells = [_cell(tmp_path, "zero-shot", 5)]
+    for label in ("3 epochs", "equal compute"):
+        for answers, gain in (("curated", 4), ("careless", 0)):
+            for size in (25, 100):
+                for seed in (0, 1):
+                    right = 6 + gain + size // 50 + seed
+                    cells.append(_cell(tmp_path, label, right, data={"answers": answers, "size": size}, seed=seed))
+    run_json(tmp_path, cells)
+    text = report(tmp_path)
+    assert "## Quality against quantity: orders" in text
+    assert text.count("## ") == text.count("\n## ") + text.count("### ")
+    assert "3 epochs, 100 curated against 100 careless answers: prompts obeyed +0.200 (+0.0" in text
+    assert "3 epochs, 25 curated against 100 careless answers: prompts obeyed +0.100 (" in text
+    assert "| equal compute | careless | 25 | 0.325 (" in text
+    assert "| zero-shot | – | – | 0.250 (" in text
+    for kind in ("png", "svg"):
+        assert (tmp_path / "plots" / f"orders-quantity.{kind}").stat().st_size > 5000
+    assert "1. orders" not in text  # the series stands for its groups
+
+
+def test_a_lone_size_is_an_ordinary_group(tmp_path):
+    run_json(tmp_path, [_cell(tmp_path, "LoRA", 8, data={"answers": "curated", "size": 25})])
+    text = report(tmp_path)
+    assert "orders (curated, 25)" in text
+    assert "Quality against quantity" not in text
+
+
+def test_cells_are_the_same_as_before_where_no_option_is_given():
+    """Results of earlier versions stay valid: options that are not given leave no trace in a cell's key."""
+    from harness.budget import Budget
+
+    plain = Cell("toy", "lora", "tiny", Budget(1e12), 0)
+    assert set(plain.spec) == {"task", "method", "model", "budget", "seed", "settings", "split", "test_limit"}
+    assert replace(plain, data=(("size", 25),)).spec_key != plain.spec_key != replace(plain, max_new_tokens=9).spec_key
+    assert "25" in replace(plain, data=(("size", 25),)).id
