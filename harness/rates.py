@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +91,13 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
         return None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
     if method.trains:
-        if cell.budget.unit == "s":
-            seconds += cell.budget.amount
-        elif cell.budget.unit == "flops":
-            train_rate = rates.get(_training(resolved), rates.get("probe_train", predict_rate))
-            seconds += cell.budget.amount / train_rate
-        elif cell.budget.unit == "tok":
-            flops = 6.0 * _block_weights(resolved.job.base.config()) * cell.budget.amount
-            seconds += flops / rates.get(_training(resolved), rates.get("probe_train", predict_rate))
+        per_token = 6.0 * _block_weights(resolved.job.base.config())  # full training; adapters cost two thirds of it
+        train_rate = rates.get(_training(resolved), rates.get("probe_train", predict_rate))
+        spent = {"flops": cell.budget.amount, "tok": per_token * cell.budget.amount}.get(cell.budget.unit, math.inf)
+        if epochs := getattr(method.settings, "epochs", None):  # passes may end before the budget does
+            spent = min(spent, per_token * epochs * resolved.facts.train_tokens)
+        trained = spent / train_rate
+        seconds += min(trained, cell.budget.amount) if cell.budget.unit == "s" else trained if math.isfinite(trained) else 0.0
     return seconds
 
 

@@ -43,7 +43,9 @@ def test_examples_are_well_formed_and_obey_their_own_constraints(split, datashee
         assert all(strict(row["constraints"], row["response"])), row["id"]
         assert len(row["constraints"]) <= 3
     constrained = [row for row in found if row["constraints"]]
-    counts = f"| {split} | {len(found)} | {len(constrained)} | {sum(len(row['constraints']) for row in found)} | `{split}.jsonl` |"
+    counts = (
+        f"| {split} | {len(found)} | {len(constrained)} | {sum(len(row['constraints']) for row in found)} | `{split}.jsonl` |"
+    )
     assert counts in datasheet
     if split == "test":
         assert len(constrained) >= 110

@@ -298,3 +298,29 @@ def test_cells_are_the_same_as_before_where_no_option_is_given():
     assert set(plain.spec) == {"task", "method", "model", "budget", "seed", "settings", "split", "test_limit"}
     assert replace(plain, data=(("size", 25),)).spec_key != plain.spec_key != replace(plain, max_new_tokens=9).spec_key
     assert "25" in replace(plain, data=(("size", 25),)).id
+
+
+def test_a_plan_knows_that_epochs_may_end_before_the_budget():
+    from types import SimpleNamespace as Given
+
+    from baselines.lora import Lora
+    from harness.budget import Budget
+    from harness.rates import estimate_cell
+
+    config = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 1000}
+    facts = Given(generates=False, test_tokens=0, test_samples=0, longest_answer=0, train_tokens=1000)
+
+    def seconds(budget: str, **settings) -> float:
+        cell = Given(budget=Budget.parse(budget))
+        job = Given(cell=cell, base=Given(config=lambda: config, sha256="0" * 64))
+        method = Lora(Lora.Settings(**settings))
+        estimate = estimate_cell(Given(method=method, job=job, facts=facts), {"probe_predict": 1e9, "probe_train": 1e9})
+        return estimate - 6.0
+
+    assert seconds("1e13flops") == pytest.approx(1e4)
+    assert seconds("1e13flops", epochs=3) == pytest.approx(3 * seconds("1e13flops", epochs=1))
+    assert seconds("1e13flops", epochs=3) < 100
+    assert seconds("1e6flops", epochs=3) == pytest.approx(1e-3)
+    assert seconds("9s") == 9
+    assert seconds("1s", epochs=1000) == 1
+    assert seconds("1ktok") == pytest.approx(seconds("1e13flops", epochs=1))
