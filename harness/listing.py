@@ -24,6 +24,8 @@ def print_tasks(folders: Sequence[Path]) -> None:
                 continue
             said = f"{meta.kind}, {meta.main_metric}, {meta.licence}" if meta else "no metadata.tunebench: inferred when run"
             print(f"{name:32} {said:48} {path}")
+            for option, values in (meta.data_options if meta else {}).items():
+                print(f"{'':32} data: {option} may be {', '.join(map(str, values))}")
     print("Any task of lm-eval's own catalogue that has a training split works by its name, too.")
 
 
