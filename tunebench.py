@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.budget import Budget, Meter
     from harness.choosing import ChoiceLM, fixed_choices
     from harness.classification import classification_results, macro_f1_of_pairs, mcc_of_pairs
-    from harness.constraints import CONSTRAINT_ARGUMENTS, follows, loose, strict
+    from harness.constraints import CONSTRAINT_ARGUMENTS, constraint_fault, follows, loose, strict
     from harness.entities import Entity, answer_line, read_answer
     from harness.entity_scores import entity_f1, entity_precision, entity_recall, entity_results, hallucination_rate
     from harness.errors import UserError
@@ -33,7 +33,7 @@ _NAMES = {
     "harness.budget": ("Budget", "Meter"),
     "harness.choosing": ("ChoiceLM", "fixed_choices"),
     "harness.classification": ("classification_results", "macro_f1_of_pairs", "mcc_of_pairs"),
-    "harness.constraints": ("CONSTRAINT_ARGUMENTS", "follows", "loose", "strict"),
+    "harness.constraints": ("CONSTRAINT_ARGUMENTS", "constraint_fault", "follows", "loose", "strict"),
     "harness.entities": ("Entity", "answer_line", "read_answer"),
     "harness.entity_scores": ("entity_f1", "entity_precision", "entity_recall", "entity_results", "hallucination_rate"),
     "harness.errors": ("UserError",),
@@ -66,6 +66,7 @@ __all__ = [
     "Work",
     "answer_line",
     "classification_results",
+    "constraint_fault",
     "entity_f1",
     "entity_precision",
     "entity_recall",

@@ -21,6 +21,7 @@ class Lora(Method):
     name = "lora"
     label = "LoRA"
     summary = "supervised fine-tuning of low-rank adapters on all linear layers"
+    training_passes = 2.0
     engine = ("training", "trainplan", "lm", "decoding", "model", "forward", "flops", "budget")
     Settings = LoraSettings
 

@@ -173,7 +173,14 @@ def predict(task: Task, samples: list[Sample], lm: Any) -> list[dict]:
         asked.setdefault(request.request_type, []).append(request)
     costs: dict[str, float] = {}
     for kind, some in asked.items():  # a sample's first request is what it asks; others serve its scoring
-        for request, answer in zip(some, getattr(lm, kind)(some, disable_tqdm=True), strict=True):
+        try:
+            answers = getattr(lm, kind)(some, disable_tqdm=True)
+        except CannotDo:
+            if not costs:
+                raise
+            requests = [request for request in requests if request.request_type != kind]
+            continue
+        for request, answer in zip(some, answers, strict=True):
             request.resps = [answer]
         costs = costs or {name: getattr(lm, name) for name in ("flops", "seconds", "generated_tokens") if hasattr(lm, name)}
     for name, value in costs.items():  # what serves scoring is no cost of answering
@@ -183,7 +190,7 @@ def predict(task: Task, samples: list[Sample], lm: Any) -> list[dict]:
     found = []
     for sample in samples:
         filtered = next(iter(sample.requests[0].filtered_resps.values()))
-        found.append(stored_sample(sample, [request.resps[0] for request in sample.requests], filtered))
+        found.append(stored_sample(sample, [request.resps[0] for request in sample.requests if request.resps], filtered))
         if "reference_loglikelihood" in found[-1] and hasattr(lm, "continuation_tokens"):
             found[-1]["reference_tokens"] = lm.continuation_tokens(*sample.requests[1].args)
     return withhold(task, found)

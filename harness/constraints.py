@@ -1,10 +1,10 @@
 """Verifiable constraints on an answer: plain data, checked by small pure functions.
 
-A constraint is one object, `{"id": "length_constraints:number_words", "relation": "less than", "num_words": 40}`: the
-identifiers, the arguments and the definitions are IFEval's (Zhou et al. 2023, arXiv:2311.07911), so its files and ours are read
-by one checker. Two differ, because nothing is fetched at run time: sentences are split by NLTK's Punkt without its downloaded
-model (a list of abbreviations stands in for it), and words in capitals are counted by NLTK's tokeniser on the whole text. One
-kind is added: `startend:start_checker`.
+A constraint is one object, `{"id": "length_constraints:number_words", "relation": "less than", "num_words": 40}`: identifiers,
+arguments and definitions are IFEval's (Zhou et al. 2023, arXiv:2311.07911). Three things differ. Nothing is fetched at run time,
+so sentences are split by NLTK's Punkt with a fixed list of abbreviations in place of its downloaded model, and words in capitals
+are counted by NLTK's tokeniser on the whole text. Keywords are plain words, never patterns. One kind is added:
+`startend:start_checker`.
 """
 
 import json
@@ -22,29 +22,11 @@ RELATIONS = ("less than", "at least")
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 """The three answers of `detectable_format:constrained_response`."""
 
-_ABBREVIATIONS = frozenset(
-    [
-        "a.m",
-        "approx",
-        "cf",
-        "dr",
-        "e.g",
-        "etc",
-        "i.e",
-        "jr",
-        "mr",
-        "mrs",
-        "ms",
-        "mt",
-        "no",
-        "p.m",
-        "prof",
-        "sr",
-        "st",
-        "u.k",
-        "u.s",
-        "vs",
-    ]
+_ABBREVIATIONS = "a.m approx cf dr e.g etc i.e jr mr mrs ms mt p.m prof sr st u.k u.s vs"
+#: words that begin a sentence where they stand in capitals behind an abbreviation ("at 5 p.m. She left.")
+_STARTERS = (
+    "a after all and as at bring but do for he her here his how i if in it its let look my no now on once or our please put she"
+    " so take that the their then there these they this those to try use we what when where who why with yes you your"
 )
 
 
@@ -61,7 +43,7 @@ def _splitter() -> Any:
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
     parameters = PunktParameters()
-    parameters.abbrev_types = set(_ABBREVIATIONS)
+    parameters.abbrev_types, parameters.sent_starters = set(_ABBREVIATIONS.split()), set(_STARTERS.split())
     return PunktSentenceTokenizer(parameters)
 
 
@@ -227,7 +209,7 @@ CONSTRAINT_ARGUMENTS = {name: kind for one in _KINDS.values() for name, kind in 
 """Every argument of every kind with its type: the columns of a table of constraints."""
 
 
-def fault(constraint: object) -> str | None:
+def constraint_fault(constraint: object) -> str | None:
     """Say what is wrong with a constraint and how to mend it, or None where nothing is."""
     if not isinstance(constraint, Mapping) or "id" not in constraint:
         return 'a constraint is an object with an "id"'
@@ -247,12 +229,38 @@ def fault(constraint: object) -> str | None:
             return f"{constraint['id']}: {name} is {value!r}, and should hold words only"
         if name.endswith("relation") and value not in RELATIONS:
             return f"{constraint['id']}: {name} is {value!r}; write one of {', '.join(map(repr, RELATIONS))}"
+        if wrong := _senseless(name, value, given):
+            return f"{constraint['id']}: {name} is {value!r}, and should {wrong}"
     return None
+
+
+def _senseless(name: str, value: Any, given: Mapping[str, Any]) -> str | None:
+    """What an argument of the right type should be instead, where no answer could obey it, or any would."""
+    if isinstance(value, int) and value < 1:
+        return "be 1 or more"
+    if isinstance(value, str) and not value.strip():
+        return "not be blank"
+    if name == "letter" and len(value) != 1:
+        return "be one letter"
+    if name == "language" and not re.fullmatch(r"[a-z]{2}(-[a-z]{2})?", value):
+        return "be an ISO code such as fr"
+    if name == "nth_paragraph" and value > given["num_paragraphs"]:
+        return "be at most num_paragraphs"
+    if name == "end_phrase" and value.strip().endswith('"'):
+        return "not end with a quotation mark (those around an answer are taken away first)"
+    if name == "forbidden_words" and not all(re.fullmatch(r"\w(.*\w)?", word) for word in value):
+        return "hold words that begin and end with letters or digits"
+    return None
+
+
+def without_gaps(constraint: Any) -> Any:
+    """A row of a table of several kinds without the columns that are other kinds' (they are null)."""
+    return {k: v for k, v in constraint.items() if v is not None} if isinstance(constraint, Mapping) else constraint
 
 
 def follows(constraint: Constraint, response: str) -> bool:
     """Tell whether `response` obeys the constraint; an empty response obeys none. Raises ValueError for a faulty constraint."""
-    if wrong := fault(constraint):
+    if wrong := constraint_fault(constraint):
         raise ValueError(wrong)
     arguments = {name: value for name, value in constraint.items() if value is not None}
     return bool(response.strip()) and _KINDS[constraint["id"]].check(response, arguments)

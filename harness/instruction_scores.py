@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.constraints import loose, strict, words
+from harness.constraints import loose, strict, without_gaps, words
 from harness.intervals import from_counts
 from harness.record import Metric
 
@@ -32,7 +32,7 @@ def repetition(text: str, run: int = _RUN) -> float:
 
 def constraints_of(doc: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A document's constraints, without the empty arguments that a table of several kinds has."""
-    return [{name: value for name, value in one.items() if value is not None} for one in doc.get("constraints") or []]
+    return [without_gaps(one) for one in doc.get("constraints") or []]
 
 
 def instruction_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:

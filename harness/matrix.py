@@ -17,7 +17,7 @@ from harness.yamlfile import LinedDict, name_lines, read_yaml
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 _TOP_KEYS = {"description", "tasks", "methods", "models", "budget", "seeds", "usd_per_hour"}
-_TASK_KEYS = {"name", "budget", "test_limit", "max_new_tokens", "data", "settings", "methods"}
+_TASK_KEYS = {"name", "budget", "test_limit", "max_new_tokens", "data", "settings", "methods", "seeds"}
 _METHOD_KEYS = {"name", "label", "settings"}
 
 
@@ -143,9 +143,10 @@ class _Reader:
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
-    def seeds(self, flag: list[int] | None) -> list[int]:
-        where = self.where("seeds") if flag is None else "--seeds"
-        seeds = _as_list(self.raw.get("seeds", [0]) if flag is None else flag, "seeds", where)
+    def seeds(self, flag: list[int] | None, task: dict) -> list[int]:
+        own = task if "seeds" in task else self.raw
+        where = self.where("seeds", own) if flag is None else "--seeds"
+        seeds = _as_list(own.get("seeds", [0]) if flag is None else flag, "seeds", where)
         for seed in seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
                 raise UserError(f"{where}: seed {one_line(repr(seed), 40)} must be a whole number from 0 to 2147483647")
@@ -206,7 +207,7 @@ class _Reader:
                         f"{self.where(key, stated)}: {key} must be words or whole numbers, not {one_line(repr(one), 40)}"
                     )
             choices.append([(key, one) for one in values])
-        return list(itertools.product(*choices))
+        return [tuple(sorted(chosen)) for chosen in itertools.product(*choices)]  # in whatever order they are said
 
     def uses(self, task: dict, method: dict, known: set[str]) -> bool:
         """Whether a task runs a method: all do that its own `methods` (names or labels) do not leave out."""
@@ -214,6 +215,9 @@ class _Reader:
             return True
         chosen = _as_list(task["methods"], "methods", self.where("methods", task))
         for name in chosen:
+            if not isinstance(name, str):
+                said = one_line(repr(name), 60)
+                raise UserError(f"{self.where('methods', task)}: a task's methods are names or labels, not {said}")
             if name not in known:
                 raise UserError(f"{self.where('methods', task)}: {unknown('method', str(name), known)}")
         return method["name"] in chosen or method.get("label") in chosen
@@ -230,9 +234,9 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     """Cells from a mapping with the keys ``tasks, methods, models, budget, seeds, usd_per_hour, description``.
 
     A task may carry its own `budget` (one, or a list for a curve), `test_limit`, `max_new_tokens`, `settings` (by method, found
-    on that task's validation data), `data` (options of its data source; lists span a product) and `methods` (those that it
-    runs); a method `settings` and a `label`. `flags` replace whole keys; a task or method that they name keeps what the mapping
-    says of it.
+    on that task's validation data), `data` (options of its data source; lists span a product), `methods` (those that it
+    runs) and `seeds`; a method `settings` and a `label`. `flags` replace whole keys; a task or method that they name keeps what
+    the mapping says of it.
     """
     flags = {key: value for key, value in (flags or {}).items() if value is not None}
     for key in raw.keys() - _TOP_KEYS:
@@ -249,7 +253,6 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
             if name not in stated:
                 raise UserError(f"{reader.where('settings', task)}: settings for an {unknown('method', str(name), stated)}")
     models = flags.get("models") or reader.models()
-    seeds = reader.seeds(flags.get("seeds"))
     cells = []
     configured = [(task, data) for task in tasks for data in reader.data(task)]
     for (task, data), model, method in itertools.product(configured, models, methods):
@@ -261,7 +264,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
             own = task if "budget" in task else None
             where = reader.where("budget", own)
             budgets = reader.budgets((own or raw).get("budget", None if "budget" in raw else "5e12flops"), where)
-        for budget, seed in itertools.product(budgets, seeds):
+        for budget, seed in itertools.product(budgets, reader.seeds(flags.get("seeds"), task)):
             if budget.unit == "usd" and not usd_per_hour:
                 mend = "add usd_per_hour (what an hour of this machine costs you) to the matrix"
                 raise UserError(f"{where}: budget {budget} needs a price for local work; {mend}")
@@ -279,6 +282,8 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
                     max_new_tokens=reader.whole("max_new_tokens", task),
                 )
             )
+    if not cells:
+        raise UserError(f"{source or 'the command line'}: no task runs any of these methods: {', '.join(sorted(stated))}")
     unique = tuple(dict.fromkeys(cells))
     return Matrix(unique, usd_per_hour, source, str(raw.get("description") or ""), lines or {})
 

@@ -83,6 +83,8 @@ class Method(ABC):
     uses_model: ClassVar[bool] = True
     memory_share: ClassVar[float] = 1.6
     """peak memory as a multiple of the base model's weights, for the plan"""
+    training_passes: ClassVar[float] = 3.0
+    """what training on a token costs in forward passes, for the plan: 3 where all weights are trained, 2 where adapters are"""
     Settings: ClassVar[type[Settings]] = Settings
     engine: ClassVar[tuple[str, ...]] = ()
     """modules of the engine whose code can change what it gives"""

@@ -136,18 +136,24 @@ class Task:
         """What is wrong with a document's entities or constraints; None where nothing is."""
         if self.meta.kind == "entities":
             return entities.fault(doc, self.meta.entity_types)
-        found = constraints_of(doc) if self.meta.kind == "instruction" else []
-        return next((wrong for wrong in map(constraints.fault, found) if wrong), None)
+        if self.meta.kind != "instruction" or not doc.get("constraints"):
+            return None
+        if not isinstance(doc["constraints"], list):
+            return f"constraints is a list of objects, not {one_line(repr(doc['constraints']), 60)}"
+        found = [constraints.constraint_fault(constraints.without_gaps(one)) for one in doc["constraints"]]
+        return next((wrong for wrong in found if wrong), None)
 
     def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
         """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused."""
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
         if isinstance(target, list):
             target = target[0] if target else None
-        if target is None or target == "" or (target == "None" and None in doc.values()):
-            return None
         if wrong := self._fault(doc):
             raise UserError(f"{self.where}: document {doc_id} of the {split} split: {wrong}")
+        if target == "" and self.meta.kind == "instruction" and constraints_of(doc):
+            return ""  # nothing to compare with, and still something to obey
+        if target is None or target == "" or (target == "None" and None in doc.values()):
+            return None
         if not self._is_choice():
             return str(target)
         choices = self.lm_eval.doc_to_choice(doc)
@@ -168,7 +174,7 @@ class Task:
         self.lm_eval.set_fewshot_seed(_FEWSHOT_SEED)
         for doc_id, doc in enumerate(self.docs(split)):
             gold = self._gold(doc, split, doc_id)
-            if gold is None:
+            if gold is None or gold == "":
                 raise UserError(f"{self.where}: document {doc_id} of the {split} split has no label")
             with self._not_its_own_example():
                 context = self._context(doc, template)
@@ -221,7 +227,9 @@ def examples_digest(examples: Sequence[Example]) -> str:
 
 
 def references_digest(samples: Sequence[Sample]) -> str:
-    return digest([[sample.doc_id, sample.reference, list(sample.choices)] for sample in samples])
+    """Hash of all that answers are held to: right choices or texts, and constraints where there are any."""
+    held = [(sample, constraints_of(sample.doc) if "constraints" in sample.doc else []) for sample in samples]
+    return digest([[one.doc_id, one.reference, list(one.choices), *([bound] if bound else [])] for one, bound in held])
 
 
 def in_catalogue(name: str) -> bool:

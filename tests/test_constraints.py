@@ -7,7 +7,7 @@ import json
 import nltk
 import pytest
 
-from harness.constraints import CONSTRAINT_ARGUMENTS, KINDS, fault, follows, loose, loosened, sentences, strict, words
+from harness.constraints import CONSTRAINT_ARGUMENTS, KINDS, constraint_fault, follows, loose, loosened, sentences, strict, words
 from harness.paths import shipped
 
 #: they load tokenisers that have to be downloaded (Punkt's English model); the tests below check ours by hand
@@ -126,10 +126,16 @@ def test_a_kind_agrees_with_lm_evals_checker(checkers, kind):
         ("Wait... what? Yes.", 2),
         ("A line\nwithout a full stop", 1),
         ('"Stop." She stopped.', 2),
+        ("I said no. She left.", 2),
+        ("My answer is no. It would spoil.", 2),
+        ("Be there at 5 p.m. Bring salt, pepper, etc. The rest is here.", 3),
+        ("We meet Mr. Amis at St. Ives.", 1),
     ],
 )
 def test_sentences_are_counted_as_a_reader_would(text, count):
     assert len(sentences(text)) == count
+    if not count:
+        return
     bound = {"id": "length_constraints:number_sentences", "num_sentences": count}
     assert follows(bound | {"relation": "at least"}, text) == bool(text)
     assert not follows(bound | {"relation": "less than"}, text)
@@ -174,6 +180,16 @@ def test_nested_json_and_long_answers_end():
         ({"id": "keywords:existence", "keywords": []}, "should be a filled list"),
         ({"id": "keywords:existence", "keywords": [3]}, "should hold words only"),
         ({"id": "length_constraints:number_words", "num_words": True, "relation": "at least"}, "should be a filled int"),
+        ({"id": "length_constraints:number_words", "num_words": -3, "relation": "at least"}, "should be 1 or more"),
+        ({"id": "language:response_language", "language": "french"}, "should be an ISO code such as fr"),
+        ({"id": "startend:end_checker", "end_phrase": " "}, "should not be blank"),
+        ({"id": "startend:end_checker", "end_phrase": 'he said "no"'}, "should not end with a quotation mark"),
+        ({"id": "keywords:forbidden_words", "forbidden_words": ["C++"]}, "begin and end with letters or digits"),
+        ({"id": "keywords:letter_frequency", "letter": "ab", "let_frequency": 1, "let_relation": "at least"}, "be one letter"),
+        (
+            {"id": "length_constraints:nth_paragraph_first_word", "num_paragraphs": 2, "nth_paragraph": 5, "first_word": "x"},
+            "should be at most num_paragraphs",
+        ),
         (
             {"id": "length_constraints:number_words", "num_words": 40, "relation": "at most"},
             "write one of 'less than', 'at least'",
@@ -181,7 +197,7 @@ def test_nested_json_and_long_answers_end():
     ],
 )
 def test_a_faulty_constraint_is_told(constraint, said):
-    assert said in (fault(constraint) or "")
+    assert said in (constraint_fault(constraint) or "")
     if isinstance(constraint, dict) and "id" in constraint:
         with pytest.raises(ValueError, match=r"takes|should|write|no constraint"):
             follows(constraint, "answer")
@@ -189,6 +205,6 @@ def test_a_faulty_constraint_is_told(constraint, said):
 
 def test_empty_arguments_of_a_table_are_no_arguments():
     row = dict.fromkeys(CONSTRAINT_ARGUMENTS) | {"id": "keywords:existence", "keywords": ["rain"]}
-    assert fault(row) is None
+    assert constraint_fault(row) is None
     assert follows(row, "Rain again")
     assert words("don't 3.5") == ["don", "t", "3", "5"]

@@ -73,7 +73,7 @@ def test_options_of_a_data_source_span_a_product(read):
         (name, {"who": who, "size": size}) for who in ("me", "you") for size in (5, 10) for name in ("long", "y")
     ]
     assert {c.max_new_tokens for c in found} == {9}
-    assert found[0].variant == "a (me, 5)"
+    assert found[0].variant == "a (5, me)"
     assert len({c.id for c in found}) == 8
 
 
@@ -90,11 +90,22 @@ def test_options_of_a_data_source_span_a_product(read):
         ),
         ("max_new_tokens: 9", "max_new_tokens: 0", ":4: max_new_tokens must be a whole number above zero, not 0"),
         ("methods: [long, y]", "methods: [lng]", ":5: unknown method 'lng': did you mean long"),
+        ("methods: [long, y]", "methods: [{name: y}]", ":5: a task's methods are names or labels, not {'name': 'y'}"),
+        ("[y]}", "[y], seeds: [x]}", ":2: seed 'x' must be a whole number from 0 to 2147483647"),
         ("methods: [long, y]", "methods: []", ":5: 'methods' is empty; name at least one"),
     ],
 )
 def test_faults_in_a_tasks_options_are_told_with_their_line(refused, old, new, said):
     assert refused(SIZES.replace(old, new)).startswith(said)
+
+
+def test_a_task_may_have_seeds_of_its_own_and_a_matrix_has_a_cell(read, refused):
+    found = read("tasks: [{name: a, seeds: [7]}, b]\nmethods: [x]\nseeds: [0, 1]\n").cells
+    assert [(c.task, c.seed) for c in found] == [("a", 7), ("b", 0), ("b", 1)]
+    assert (
+        refused("tasks: [{name: a, methods: [x]}]\nmethods: [x, y]\n", {"methods": ["y"]})
+        == ": no task runs any of these methods: x, y"
+    )
 
 
 def test_single_values_need_no_list(read):

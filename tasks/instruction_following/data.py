@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Features, Value
 
-from tunebench import CONSTRAINT_ARGUMENTS
+from tunebench import CONSTRAINT_ARGUMENTS, UserError, constraint_fault
 
 _HERE = Path(__file__).resolve().parent
 _COLUMNS = {list: [Value("string")], int: Value("int32"), str: Value("string")}
@@ -18,7 +18,19 @@ _PAIRS = Features({name: Value("string") for name in ("id", "prompt", "chosen", 
 
 
 def _read(name: str) -> list[dict]:
-    return [json.loads(line) for line in (_HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    """The rows of a file; what a column's type would bend or drop is refused here, with the line."""
+    path, rows = _HERE / f"{name}.jsonl", []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not JSON: {error}") from error
+        bounds = row.get("constraints", [])
+        wrong = next(filter(None, map(constraint_fault, bounds)), None) if isinstance(bounds, list) else "constraints is a list"
+        if wrong:
+            raise UserError(f"{path}:{number}: {wrong}")
+        rows.append(row)
+    return rows
 
 
 def _table(rows: Iterable[dict], features: Features) -> Dataset:
