@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     tasks.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
     judge = commands.add_parser("judge", help="let a chat model compare two methods' answers (asks a service; off by default)")
     judge.add_argument("results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)")
-    judge.add_argument("--methods", type=_names, required=True, metavar="X,Y", help="two methods, by name or label")
+    judge.add_argument("--methods", type=_names, required=True, metavar="X,Y", help="two methods, by name, label or cell id")
     judge.add_argument("--endpoint", required=True, metavar="URL", help="an OpenAI-compatible one, or: openai, cohere")
     judge.add_argument("--judge", required=True, metavar="MODEL", help="the judging model, as the endpoint calls it")
     judge.add_argument("--task", default="instruction_following", help="whose answers (default: instruction_following)")
@@ -206,6 +206,8 @@ def _judge(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.task import load_task
 
     hush()
+    if not arguments.judge.strip():
+        raise UserError("--judge names no model: give the one that judges, as the endpoint calls it")
     if len(arguments.methods) != 2:
         raise UserError(f"--methods names {len(arguments.methods)} methods; a judge compares two: --methods lora,zero_shot")
     if not (arguments.results / "cells").is_dir():

@@ -107,6 +107,7 @@ def _observe(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: B
         raise UserError(f"{task.where}: the training split of '{cell.task}' is empty")
     samples = task.samples(template, cell.split, cell.test_limit)
     prompts = list(dict.fromkeys(request.args[0] for sample in samples for request in sample.requests))
+    _leave_room(cell, base, tokenizer, prompts)
     generates = task.lm_eval.OUTPUT_TYPE == "generate_until"
     settings = task.config.generation_kwargs or {}
     config = task.file.config if task.file else task.config.to_dict()
@@ -126,6 +127,20 @@ def _observe(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: B
         longest_answer=int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256))) if generates else 0,
         notes=tuple(task.notes),
     )
+
+
+def _leave_room(cell: Cell, base: BaseModel, tokenizer: Any, prompts: list[str]) -> None:
+    """An answer may not take the place of its prompt in the model's context."""
+    context = base.config().get("max_position_embeddings")
+    if cell.max_new_tokens is None or not isinstance(context, int):
+        return
+    longest = max(map(len, tokenizer(prompts)["input_ids"]), default=0)
+    if longest + cell.max_new_tokens > context:
+        most = max(1, context - longest)
+        raise UserError(
+            f"max_new_tokens {cell.max_new_tokens} of '{cell.task}' leaves no room for its longest prompt "
+            f"({longest} of {context} tokens): {most} at most"
+        )
 
 
 def _tokens(tokenizer: Any, texts: list[str]) -> int:

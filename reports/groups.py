@@ -144,6 +144,8 @@ class Group:
 
     @property
     def chance(self) -> float | None:
+        if self.fact("kind") == "instruction":
+            return None  # what luck obeys depends on the constraints; a constant answer (`majority`) shows how much that is
         chance = self.fact("chance")
         return float(chance) if isinstance(chance, (int, float)) and not isinstance(chance, bool) else None
 

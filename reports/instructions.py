@@ -36,12 +36,14 @@ def _family(kind: str) -> str:
 
 
 def kinds_table(methods: Sequence[Answers]) -> str:
-    """The share of constraints obeyed (strictly), by family and method; empty where no sample has constraints."""
+    """The share of constraints obeyed (strictly), by family and method, on the samples that all answered; empty where none has
+    any."""
     counts: dict[str, Counter] = {}
     totals: Counter = Counter()
+    shared = set.intersection(*(set(method.samples) for method in methods)) if methods else set()
     for number, method in enumerate(methods):
-        for sample in method.samples.values():
-            found = sample.get("constraints")
+        for doc in shared:
+            found = method.samples[doc].get("constraints")
             for one in found if isinstance(found, list) else []:
                 if isinstance(one, Mapping) and isinstance(one.get("id"), str):
                     family = _family(one["id"])

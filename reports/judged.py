@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.record import Record, read_results
 from reports import wording
 from reports.markup import bullets, safe, table
 
@@ -25,18 +26,25 @@ def _count(side: Any, name: str) -> str:
     return wording.count(value) if isinstance(value, int) else wording.NONE
 
 
+def _current(results: Path, cells: Mapping[str, str]) -> bool:
+    """Whether the answers that were judged are those that stand in the results now."""
+    now = {folder.name: record.samples_sha256 for folder, record in read_results(results) if isinstance(record, Record)}
+    return all(now.get(name) == sha for name, sha in cells.items())
+
+
 def section(results: Path) -> list[str]:
     """The markdown of all judgements in a results folder; empty where nothing was judged."""
     lines, faults = [], []
-    for path in sorted((results / "judge").glob("*.json")):
+    for path in sorted(path for path in (results / "judge").glob("*.json") if path.is_file()):
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
             verdict, agreement = said["verdict"], said.get("agreement")
+            earlier = "" if _current(results, said["cells"]) else " (of earlier answers)"
             lines.append(
                 {
                     "task": safe(said["task"]),
                     "judge": safe(said["judge"]),
-                    "first": safe(said["first"], 80),
+                    "first": safe(said["first"], 80) + earlier,
                     "second": safe(said["second"], 80),
                     "seed": safe(said["seed"]),
                     "first preferred (95 % interval)": _share(verdict),
@@ -46,7 +54,7 @@ def section(results: Path) -> list[str]:
                     "agrees with the preference pairs": _share(agreement),
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             faults.append(f"{safe(path.name)} cannot be read as a judgement.")
     if not lines and not faults:
         return []
@@ -56,6 +64,7 @@ def section(results: Path) -> list[str]:
 
 _SAID = (
     "A chat model was asked which of two answers it prefers, in both orders; an answer won only where both orders agree, and a "
-    "tie counts half. “Same place twice” counts pairs where it chose a place rather than an answer. The last column is how often "
-    "it prefers the chosen answer of the task's own preference pairs: near 0.5 the judge's opinion is worth nothing here."
+    "tie counts half; pairs with an unreadable reply are left out. “Same place twice” counts pairs where it chose a place rather "
+    "than an answer. The last column is how often it prefers the chosen answer of the task's own preference pairs: near 0.5 the "
+    "judge's opinion is worth nothing here."
 )

@@ -22,6 +22,8 @@ from reports.markup import safe, table
 from reports.plots import MUTED, Look, axes_at, key, looks, plain, titled, width_of
 
 LIKELIHOOD = "reference_likelihood"
+#: families of methods that no training set changes
+_BARE = ("zero_shot", "trivial")
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """All points of one task, and the untuned model's row where there is one."""
+    """All points of one task, and the untuned model's row and the constant answer's where there are such."""
 
     points: tuple[Point, ...]
     untuned: Row | None
+    constant: Row | None = None
 
     @property
     def lead(self) -> Group:
@@ -56,7 +59,7 @@ class Series:
     @property
     def methods(self) -> list[str]:
         """The labels of the methods that were tuned, in order."""
-        return list(dict.fromkeys(row.label for point in self.points for row in point.group.rows if row.family != "zero_shot"))
+        return list(dict.fromkeys(row.label for point in self.points for row in point.group.rows if row.family not in _BARE))
 
     def row(self, answers: str, size: int, label: str) -> Row | None:
         for point in self.points:
@@ -79,8 +82,9 @@ def find_series(groups: Sequence[Group]) -> tuple[list[Series], list[Group]]:
             continue
         alone = [group for group in groups if not group.data and _kin(group) == kin]
         rows = [row for group in [*alone, *(point.group for point in points)] for row in group.rows]
-        found.append(Series(tuple(points), next((row for row in rows if row.family == "zero_shot" and row.records), None)))
-        untuned = [group for group in alone if all(row.family == "zero_shot" for row in group.rows)]
+        bare = [next((row for row in rows if row.family == family and row.records), None) for family in _BARE]
+        found.append(Series(tuple(points), *bare))
+        untuned = [group for group in alone if all(row.family in _BARE for row in group.rows)]
         taken |= {id(group) for group in [*untuned, *(point.group for point in points)]}
     return found, [group for group in groups if id(group) not in taken]
 
@@ -93,7 +97,7 @@ def quantity_table(series: Series) -> str:
     """One line a method, training set and size: scores with intervals, what the answers look like, what was spent."""
     main = series.lead.main_metric
     lines = []
-    rows: list[tuple[str | None, int | None, Row | None]] = [(None, None, series.untuned)] if series.untuned else []
+    rows: list[tuple[str | None, int | None, Row | None]] = [(None, None, series.constant), (None, None, series.untuned)]
     rows += [
         (answers, size, series.row(answers, size, label))
         for label in series.methods
@@ -191,7 +195,9 @@ def quantity_picture(series: Series) -> Figure:
     return figure
 
 
-_MARKS = "mark: mean of the seeds; bar: from the lowest to the highest end of their 95 % intervals; dashed: the untuned model"
+_MARKS = (
+    "mark: mean of the seeds; bar: from lowest to highest end of their 95 % intervals; dashed: untuned; dotted: constant answer"
+)
 
 
 def _any(series: Series, metric: str) -> bool:
@@ -199,8 +205,8 @@ def _any(series: Series, metric: str) -> bool:
 
 
 def _reach(series: Series, metric: str) -> tuple[float, float]:
-    rows = [row for point in series.points for row in point.group.rows] + ([series.untuned] if series.untuned else [])
-    found = [score for row in rows if (score := row.score(metric))]
+    rows = [*(row for point in series.points for row in point.group.rows), series.untuned, series.constant]
+    found = [score for row in rows if row and (score := row.score(metric))]
     values = [value for score in found for value in (score.value, score.low, score.high) if value is not None]
     margin = 0.06 * (max(values) - min(values) or 1.0)
     return max(0.0, min(values) - margin) if min(values) >= 0 else min(values) - margin, max(values) + margin
@@ -226,9 +232,9 @@ def _lines(axes: Axes, series: Series, label: str, metric: str, look: Mapping[st
                 )
             axes.plot([x], [score.value], ls="", marker=style.marker, ms=6.5, mfc=style.colour, mec="white", mew=0.8, zorder=4)
         ends.append((answers, scored[-1][1].value))
-    untuned = series.untuned.score(metric) if series.untuned else None
-    if untuned:
-        axes.axhline(untuned.value, color=MUTED, ls=(0, (4, 3)), lw=1, zorder=1)
+    for row, dashes in ((series.untuned, (4, 3)), (series.constant, (1, 2))):
+        if row and (score := row.score(metric)):
+            axes.axhline(score.value, color=MUTED, ls=(0, dashes), lw=1, zorder=1)
     axes.grid(axis="y")
     return sorted(ends, key=lambda pair: -pair[1])
 
@@ -264,5 +270,5 @@ _DIFFERENCES = (
 )
 _PICTURE = (
     "Left to right: more training examples. One line is one set of answers to the same prompts; a smaller set is part of the "
-    "larger one. Bars that overlap are not told apart by this run."
+    "larger one. Bars that overlap may still differ: the paired differences above decide."
 )

@@ -12,6 +12,9 @@ import pytest
 import torch
 from scipy import stats
 
+from baselines.dictionary import Dictionary
+from baselines.majority import Majority
+from harness.budget import Meter
 from harness.cell import predict
 from harness.errors import UserError
 from harness.forward import load
@@ -20,12 +23,13 @@ from harness.instruction_scores import exact_scores, inst_level_acc, instruction
 from harness.intervals import paired
 from harness.lm import CausalLM
 from harness.matrix import Cell, Matrix
+from harness.method import CannotDo, Work
 from harness.model import chat_template, find_model
 from harness.paths import shipped
 from harness.record import Metric
 from harness.resolve import check_names
 from harness.score import score
-from harness.task import load_task
+from harness.task import load_task, references_digest, requests_digest
 from tests.test_lm import tiny
 from tests.test_reports import add, report, run_json
 
@@ -162,23 +166,93 @@ def test_data_options_that_a_task_does_not_know_are_refused(data, said):
         check_names(Matrix((cell,)), [shipped("tasks")])
 
 
-def test_a_faulty_constraint_in_the_data_is_told_before_any_model_loads(tmp_path):
-    home = tmp_path / "tasks"
-    source = shipped("tasks") / "instruction_following"
-    (home / "mine").mkdir(parents=True)
-    for name in (
-        "prompt.yaml",
-        "instruction_following.yaml",
-        "scoring.py",
-        "data.py",
-        *(f"{n}.jsonl" for n in ("train", "validation", "test", "preferences")),
-    ):
-        (home / "mine" / name).write_bytes((source / name).read_bytes())
-    rows = [json.loads(line) for line in (source / "test.jsonl").read_text().splitlines()]
-    rows[3]["constraints"] = [{"id": "keywords:exists", "keywords": ["x"]}]
-    (home / "mine" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(UserError, match=r"document 3 of the test split: no constraint is called 'keywords:exists'"):
-        load_task("instruction_following", [home]).samples(None)
+@pytest.fixture
+def changed(tmp_path):
+    """A copy of the bundled task, its test rows changed by a function of each; returns the folder of tasks."""
+
+    def call(change, name: str = "test") -> Path:
+        home = tmp_path / "tasks" / "mine"
+        source = shipped("tasks") / "instruction_following"
+        home.mkdir(parents=True, exist_ok=True)
+        for path in source.glob("*.*"):
+            if path.suffix in (".yaml", ".py", ".jsonl"):
+                (home / path.name).write_bytes(path.read_bytes())
+        rows = [json.loads(line) for line in (source / f"{name}.jsonl").read_text().splitlines()]
+        lines = [json.dumps(change(number, row) or row) for number, row in enumerate(rows, start=1)]
+        (home / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        return tmp_path / "tasks"
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("constraints", "said"),
+    [
+        ([{"id": "keywords:exists", "keywords": ["x"]}], r"test\.jsonl:4: no constraint is called 'keywords:exists'"),
+        (
+            [{"id": "keywords:existence", "keywords": "rain"}],
+            r"test\.jsonl:4: .* keywords is 'rain', and should be a filled list",
+        ),
+        ([{"id": "punctuation:no_comma", "colour": 3}], r"test\.jsonl:4: .* takes no arguments, not colour"),
+        (["none"], r'test\.jsonl:4: a constraint is an object with an "id"'),
+        ("none", r"test\.jsonl:4: constraints is a list"),
+    ],
+)
+def test_a_faulty_constraint_in_the_data_is_told_before_any_model_loads(changed, constraints, said):
+    folder = changed(lambda number, row: row.update(constraints=constraints) if number == 4 else None)
+    with pytest.raises(UserError, match=said):
+        load_task("instruction_following", [folder])
+
+
+def test_a_changed_constraint_is_scored_again(changed):
+    def stricter(number: int, row: dict) -> None:
+        for one in row["constraints"]:
+            one.update({"num_words": one["num_words"] + 1} if "num_words" in one else {})
+
+    before, after = (load_task("instruction_following", [f]).samples(None) for f in (shipped("tasks"), changed(stricter)))
+    assert requests_digest(before) == requests_digest(after)
+    assert references_digest(before) != references_digest(after)
+
+
+def test_a_prompt_without_a_reference_is_still_held_to_its_constraints(changed):
+    folder = changed(lambda number, row: row.update(response="") if number < 12 else None)
+    task = load_task("instruction_following", [folder])
+    samples = task.samples(None)[:11]
+    assert {len(sample.requests) for sample in samples} == {1}
+    fit = Majority().fit(_work(task))
+    lines = predict(task, samples, fit.lm)
+    metrics, _ = score(task, samples, lines)
+    assert metrics["prompt_level_strict_acc"].n == sum(bool(sample.doc["constraints"]) for sample in samples)
+    assert "reference_likelihood" not in metrics
+
+
+def _work(task) -> Work:
+    return Work(task, task.examples(None), Meter(None), 0, FP32, base=None, chat_template=None)  # type: ignore[arg-type]
+
+
+def test_the_floor_repeats_the_training_answer_that_obeys_most(toy):
+    task = bundled()
+    fitted = Majority().fit(_work(task))
+    assert fitted.notes[0].startswith("always answers: ")
+    answer = fitted.notes[0].removeprefix("always answers: ")
+    assert answer in {row["response"] for row in task.docs("train")}
+    samples = task.samples(None)
+    lines = predict(task, samples, fitted.lm)
+    assert {line["prediction"] for line in lines} == {answer}
+    assert not any("reference_loglikelihood" in line for line in lines)
+    metrics, _ = score(task, samples, lines)
+    assert 0.1 < metrics["prompt_level_strict_acc"].value < 0.4  # what luck obeys
+    with pytest.raises(CannotDo, match="dictionary looks up entities"):
+        Dictionary().fit(_work(task))
+
+
+def test_an_answer_leaves_room_for_its_prompt(tiny_model):
+    from harness.budget import Budget
+    from harness.facts import task_facts
+
+    cell = Cell("instruction_following", "zero_shot", str(tiny_model), Budget(1e12), 0, max_new_tokens=500, test_limit=3)
+    with pytest.raises(UserError, match=r"max_new_tokens 500 of 'instruction_following' leaves no room for its longest prompt"):
+        task_facts(cell, [shipped("tasks")], None, find_model(str(tiny_model)), trains=False)
 
 
 def test_the_embedded_model_scores_as_under_lm_eval(embedded_cache, monkeypatch):

@@ -95,6 +95,14 @@ def results(tmp_path):
         ("Both", "?"),
         ("", "?"),
         ("Apples", "?"),
+        ("Answer: B", "B"),
+        ("The answer is A.", "A"),
+        ("Option A", "A"),
+        ("**Response B**", "B"),
+        ("A - it is shorter", "A"),
+        ("A good question", "?"),
+        ("A or B", "?"),
+        ("I prefer A", "?"),
     ],
 )
 def test_a_reply_is_a_letter_or_unreadable(reply, read):
@@ -113,7 +121,12 @@ def test_an_answer_wins_only_where_both_orders_say_so():
     said = summary(found)
     assert (said["won"], said["tied"], said["lost"], said["same_place_twice"], said["unreadable"]) == (1, 1, 1, 1, 0)
     assert said["first_wins"]["value"] == 0.5
-    assert summary(compare(lambda prompt: "no idea", pairs))["unreadable"] == 3
+    mixed = summary(compare(lambda prompt: "no idea" if "bb" in prompt else shorter(prompt), pairs))
+    assert (mixed["unreadable"], mixed["tied"], mixed["first_wins"]["n"]) == (1, 1, 2)  # left out, and no tie
+    nothing = summary(compare(lambda prompt: "no idea", pairs))
+    assert (nothing["unreadable"], nothing["first_wins"]["value"]) == (3, None)
+    with pytest.raises(UserError, match=r"no verdict that can be read \(A, B or E\), but: 'no idea'"):
+        compare(lambda prompt: "no idea", pairs * 3)
 
 
 def test_a_judgement_is_stored_with_its_trust_and_asked_once(results, endpoint):
@@ -138,6 +151,14 @@ def test_a_judgement_is_stored_with_its_trust_and_asked_once(results, endpoint):
     text = write_report(results).read_text()
     assert "## Judged by a model" in text
     assert "| 4 / 0 / 0 | 0 | 0 |" in text
+    assert "of earlier answers" not in text
+    found["cells"] = dict.fromkeys(found["cells"], "0" * 64)
+    path.write_text(json.dumps(found))
+    (path.parent / "deep.json").write_text("[" * 100_000)
+    (path.parent / "folder.json").mkdir()
+    text = write_report(results).read_text()
+    assert "lora (of earlier answers)" in text
+    assert "deep.json cannot be read as a judgement" in text
 
 
 def test_a_line_cut_short_is_asked_again(tmp_path):
@@ -149,6 +170,17 @@ def test_a_line_cut_short_is_asked_again(tmp_path):
     again = Cached(lambda prompt: asked.append(prompt) or "B", path, "m")
     assert [again("p"), again("q")] == ["A", "B"]
     assert asked == ["p", "q", "q"]
+    last = Cached(lambda prompt: asked.append(prompt) or "B", path, "m")
+    assert [last("p"), last("q")] == ["A", "B"]  # the new line did not join the torn one
+    assert asked == ["p", "q", "q"]
+    path.write_bytes(b"\xff\xfe" + path.read_bytes())
+    assert Cached(lambda prompt: "E", path, "m")("q") == "B"
+
+
+def test_an_unreadable_reply_is_not_kept(tmp_path):
+    replies = iter(["hm", "A"])
+    ask = Cached(lambda prompt: next(replies), tmp_path / "replies.jsonl", "m")
+    assert [ask("p"), ask("p"), ask("p")] == ["hm", "A", "A"]
 
 
 def test_other_judges_have_their_own_replies(tmp_path):
@@ -164,6 +196,7 @@ def test_other_judges_have_their_own_replies(tmp_path):
         (500, b"{}", "does not answer: .*500"),
         (200, b'{"surprise": 1}', "does not speak OpenAI's chat protocol"),
         (200, b"<html>", "does not speak OpenAI's chat protocol"),
+        (200, b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": 3}}]}', "a reply is text, not int"),
     ],
 )
 def test_what_a_service_refuses_is_one_line_without_the_key(endpoint, status, body, said):
@@ -185,8 +218,19 @@ def test_requests_that_cannot_be_are_refused(results, monkeypatch):
     monkeypatch.delenv(KEY, raising=False)
     with pytest.raises(UserError, match=f"wants a key: set the environment variable {KEY}"):
         connect("openai", "m")
-    with pytest.raises(UserError, match="neither a URL nor one of: openai, cohere"):
-        connect("opnai", "m")
+    for endpoint in ("opnai", "http://", "ftp://host"):
+        with pytest.raises(UserError, match="neither a URL nor one of: openai, cohere"):
+            connect(endpoint, "m")
+    for endpoint in ("http://bob:hunter2secret@host/v1", "https://host/v1?key=hunter2secret"):
+        with pytest.raises(UserError, match="may hold no name, password or query") as refusal:
+            connect(endpoint, "m")
+        assert "hunter2" not in str(refusal.value)
     task = load_task("instruction_following", [shipped("tasks")])
     with pytest.raises(UserError, match=r"unknown method with answers to instruction_following \(seed 0\) 'sft'"):
         judge(results, task, ("lora", "sft"), 0, "http://127.0.0.1:9", "m", lambda *_: None)
+    with pytest.raises(UserError, match="are the same cell"):
+        judge(results, task, ("lora", "lora"), 0, "http://127.0.0.1:9", "m", lambda *_: None)
+    add(results, "lora", cell={"task": "instruction_following", "budget": "2e12flops"}, lines=answers("x"), confusion={})
+    with pytest.raises(UserError, match="several cells are called lora; name one by its id: 01-lora-s0, 02-lora-s0"):
+        judging.find_cell(results, "instruction_following", "lora", 0)
+    assert judging.find_cell(results, "instruction_following", "02-lora-s0", 0)[0].name == "02-lora-s0"
