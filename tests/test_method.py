@@ -166,7 +166,7 @@ def work_on(kind: str) -> Work:
         (name, kind)
         for name in ("majority", "chance", "tfidf")
         for kind in ("generation", "multiple_choice", "entities", "instruction")
-        if (name, kind) != ("majority", "entities")  # it repeats the commonest line
+        if name != "majority" or kind not in ("entities", "instruction")  # there it repeats an answer
     ],
 )
 def test_a_classical_method_says_what_it_cannot_do(name, kind):
