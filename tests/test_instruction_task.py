@@ -312,14 +312,14 @@ def _cell(root: Path, label: str, right: int, *, data: dict | None = None, seed:
         "reference_likelihood": Metric(value=math.exp(-nats / 4), low=0.01, high=0.9, n=20),
         "answer_words": Metric(value=3.0, n=20),
     }
-    method = "zero_shot" if label == "zero-shot" else "lora"
+    method = {"zero-shot": "zero_shot", "majority": "majority"}.get(label, "lora")
     return add(
         root,
         method,
         seed=seed,
         metrics=metrics,
         lines=lines,
-        flops=0.0 if method == "zero_shot" else 9e11,
+        flops=9e11 if method == "lora" else 0.0,
         main_metric="prompt_level_strict_acc",
         confusion={},
         label=label,
@@ -337,7 +337,7 @@ def test_the_report_says_what_tuning_changed_and_which_kinds_are_obeyed(tmp_path
 
 
 def test_sizes_of_one_task_become_one_series_with_its_picture(tmp_path):
-    cells = [_cell(tmp_path, "zero-shot", 5)]
+    cells = [_cell(tmp_path, "majority", 3), _cell(tmp_path, "zero-shot", 5)]
     for label in ("3 epochs", "equal compute"):
         for answers, gain in (("curated", 4), ("careless", 0)):
             for size in (25, 100):
@@ -352,6 +352,8 @@ def test_sizes_of_one_task_become_one_series_with_its_picture(tmp_path):
     assert "3 epochs, 25 curated against 100 careless answers: prompts obeyed +0.100 (" in text
     assert "| equal compute | careless | 25 | 0.325 (" in text
     assert "| zero-shot | – | – | 0.250 (" in text
+    assert "| majority | – | – | 0.150 (" in text
+    assert "chance level" not in text.lower()  # what luck obeys is measured, not stated
     for kind in ("png", "svg"):
         assert (tmp_path / "plots" / f"orders-quantity.{kind}").stat().st_size > 5000
     assert "1. orders" not in text  # the series stands for its groups
