@@ -39,7 +39,7 @@ def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
         "matrix", nargs="?", default="quick", help="a matrix YAML, or the name of one that ships (default: quick)"
     )
     parser.add_argument("--tasks", type=_names, metavar="A,B", help="these tasks instead of the matrix's")
-    parser.add_argument("--methods", type=_names, metavar="X,Y", help="these methods (names, or path/to/file.py:Class)")
+    parser.add_argument("--methods", type=_names, metavar="X,Y", help="these methods (names, labels, or path/to/file.py:Class)")
     parser.add_argument("--model", metavar="ID", help="a Hub id or a local folder instead of the embedded model")
     parser.add_argument("--budget", metavar="B", help="for every cell: 1e13flops, 50ktok, 120s or 5usd")
     parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="one cell a seed")

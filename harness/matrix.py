@@ -117,14 +117,16 @@ class _Reader:
         return f"{self.source}:{line}" if line else self.source
 
     def entries(self, key: str, keys: set[str], chosen: list[str] | None) -> list[dict]:
-        """The entries of `tasks` or `methods`, as mappings; of those that a flag names, all that the file says."""
+        """The entries of `tasks` or `methods`, as mappings; of those that a flag names (or a method's label), all that the file
+        says."""
         stated = _as_list(self.raw.get(key), key, self.where(key)) if chosen is None or self.raw.get(key) else []
         found = [self._entry(item, keys, key) for item in stated]
         if chosen is None:
             return found
         if not chosen:
             raise UserError(f"--{key} names nothing: give one name, or several with commas between")
-        return [entry for name in chosen for entry in [e for e in found if e["name"] == name] or [{"name": name}]]
+        meant = {name: [entry for entry in found if name in (entry["name"], entry.get("label"))] for name in chosen}
+        return [entry for name in chosen for entry in meant[name] or [{"name": name}]]
 
     def _entry(self, item: Any, keys: set[str], key: str) -> dict:
         if isinstance(item, str):

@@ -54,6 +54,8 @@ def _check_data(task: str, data: Sequence[tuple[str, str | int]], where: str, fo
     file = find_task_file(task, folders)
     meta = check_meta(file) if file else None
     options = meta.data_options if meta else {}
+    if not options:
+        raise UserError(f"{where}: the data source of {task} takes no options (its metadata.tunebench has no data_options)")
     for key, value in data:
         if key not in options:
             raise UserError(f"{where}: {unknown(f'data option of {task}', key, options)}")

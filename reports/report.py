@@ -264,7 +264,8 @@ _ENTITIES = (
 )
 _CHANGED = (
     "Each method minus the untuned model on the same samples, with paired 95 % intervals (bootstrap over samples). An interval "
-    "that holds zero leaves it open whether tuning did anything."
+    "that holds zero leaves it open whether tuning did anything. What is easy or hard for both cancels out here, so this tells "
+    "more than whether two intervals above overlap."
 )
 _KINDS = (
     "The share of the constraints of each kind that the answer obeys as it stands (of several seeds, the lowest). Small numbers "

@@ -166,6 +166,12 @@ def test_data_options_that_a_task_does_not_know_are_refused(data, said):
         check_names(Matrix((cell,)), [shipped("tasks")])
 
 
+def test_a_task_without_options_takes_none():
+    cell = Cell("medical_ner", "zero_shot", "tiny", budget=None, seed=0, data=(("size", 25),))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the data source of medical_ner takes no options"):
+        check_names(Matrix((cell,)), [shipped("tasks")])
+
+
 @pytest.fixture
 def changed(tmp_path):
     """A copy of the bundled task, its test rows changed by a function of each; returns the folder of tasks."""

@@ -99,6 +99,12 @@ def test_faults_in_a_tasks_options_are_told_with_their_line(refused, old, new, s
     assert refused(SIZES.replace(old, new)).startswith(said)
 
 
+def test_a_flag_may_name_a_method_by_its_label(read):
+    found = read(SIZES, {"methods": ["long"]}).cells
+    assert {(c.label, c.settings) for c in found} == {("long", (("n", 1),))}
+    assert len(found) == 4
+
+
 def test_a_task_may_have_seeds_of_its_own_and_a_matrix_has_a_cell(read, refused):
     found = read("tasks: [{name: a, seeds: [7]}, b]\nmethods: [x]\nseeds: [0, 1]\n").cells
     assert [(c.task, c.seed) for c in found] == [("a", 7), ("b", 0), ("b", 1)]
