@@ -57,6 +57,15 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
 
+@cache
+def _languages() -> list[str]:
+    """The codes that langdetect knows."""
+    from langdetect import detector_factory
+
+    detector_factory.init_factory()
+    return sorted(detector_factory._factory.get_lang_list())
+
+
 def _language(text: str) -> str | None:
     """Return the ISO code that langdetect finds, or None where it finds no letters to judge by."""
     import langdetect
@@ -242,8 +251,14 @@ def _senseless(name: str, value: Any, given: Mapping[str, Any]) -> str | None:
         return "not be blank"
     if name == "letter" and len(value) != 1:
         return "be one letter"
-    if name == "language" and not re.fullmatch(r"[a-z]{2}(-[a-z]{2})?", value):
-        return "be an ISO code such as fr"
+    if name == "language" and value not in _languages():
+        return f"be one of {', '.join(_languages())}"
+    if name in ("num_words", "num_sentences") and value < 2 and given["relation"] == "less than":
+        return "be 2 or more"
+    if name == "first_word" and not re.fullmatch(r"[^\s.,?!'\"]+", value):
+        return "be one word without punctuation"
+    if name == "start_phrase" and value.strip().startswith('"'):
+        return "not begin with a quotation mark (those around an answer are taken away first)"
     if name == "nth_paragraph" and value > given["num_paragraphs"]:
         return "be at most num_paragraphs"
     if name == "end_phrase" and value.strip().endswith('"'):

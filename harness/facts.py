@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.instruction_scores import constraints_of
 from harness.keys import digest, engine_code, versions
 from harness.paths import cache_folder, shipped
 from harness.record import atomic_write
@@ -113,9 +114,12 @@ def _observe(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: B
     config = task.file.config if task.file else task.config.to_dict()
     scoring = str([config.get(key) for key in ("output_type", "process_results", "metric_list", "metadata")])
     code = task.file.code() if task.file else ""
+    train = examples_digest(examples) if examples else ""
+    if train and task.meta.kind == "instruction":  # what a training prompt demands can be learned from, too
+        train = digest([train, [constraints_of(doc) for doc in task.docs("train")]])
     return TaskFacts(
         meta=task.meta.model_dump(),
-        train=examples_digest(examples) if examples else "",
+        train=train,
         requests=digest([requests_digest(samples), re.sub(r" at 0x[0-9a-f]+", "", str(task.config.filter_list))]),
         references=references_digest(samples),
         metric_code=digest([code, scoring]),

@@ -13,7 +13,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "bf16", "fp32")
 #: threads beyond which one small-model training step gains little; more cores become more workers
 THREADS_PER_WORKER = 4
-#: cells side by side wherever there are as many cores: on two, that takes two thirds of the time of one after the other
+#: cells side by side wherever there are as many cores: on two, that takes four fifths of the time of one after the other
 _SIDE_BY_SIDE = 2
 #: memory a cell of a 135M-parameter model may need at its peak, with room to spare
 BYTES_PER_WORKER = 5 * 2**30

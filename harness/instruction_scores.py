@@ -18,6 +18,11 @@ from harness.constraints import loose, strict, without_gaps, words
 from harness.intervals import from_counts
 from harness.record import Metric
 
+#: what `instruction_results` may give; what a document has no part in is left out
+METRICS = (
+    "prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc", "answer_words",
+    "repetition", "reference_bits_per_byte",
+)  # fmt: skip
 #: words in the runs that are looked for again
 _RUN = 4
 

@@ -172,8 +172,6 @@ class _Reader:
     def settings(self, method: dict, task: dict) -> tuple[tuple[str, Any], ...]:
         """A method's settings: what the task says of it, and on top what the method's own entry says."""
         by_method = task.get("settings") or {}
-        if not isinstance(by_method, dict):
-            raise UserError(f"{self.where('settings', task)}: settings of a task must map methods to their settings")
         own = self._checked(method.get("settings") or {}, method, self.where("name", method))
         return tuple(
             sorted({**self._checked(by_method.get(method["name"]) or {}, method, self.where("settings", task)), **own}.items())
@@ -251,7 +249,10 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     stated = {entry["name"] for entry in [*methods, *listed]}
     labelled = stated | {entry["label"] for entry in [*methods, *listed] if isinstance(entry.get("label"), str)}
     for task in tasks:
-        for name in task.get("settings") or {}:
+        by_method = task.get("settings") or {}
+        if not isinstance(by_method, dict):
+            raise UserError(f"{reader.where('settings', task)}: settings of a task must map methods to their settings")
+        for name in by_method:
             if name not in stated:
                 raise UserError(f"{reader.where('settings', task)}: settings for an {unknown('method', str(name), stated)}")
     models = flags.get("models") or reader.models()

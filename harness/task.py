@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import constraints, entities
 from harness.errors import UserError, one_line, unknown
+from harness.instruction_scores import METRICS as INSTRUCTION_METRICS
 from harness.instruction_scores import constraints_of
 from harness.keys import digest
 from harness.taskfiles import TaskFile, find_task_file, unknown_task
@@ -146,12 +147,12 @@ class Task:
     def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
         """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused."""
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
-        if isinstance(target, list):
+        if isinstance(target, list) and self.meta.kind != "instruction":
             target = target[0] if target else None
         if wrong := self._fault(doc):
             raise UserError(f"{self.where}: document {doc_id} of the {split} split: {wrong}")
-        if target == "" and self.meta.kind == "instruction" and constraints_of(doc):
-            return ""  # nothing to compare with, and still something to obey
+        if self.meta.kind == "instruction":  # with nothing to compare with there may still be something to obey
+            return str(target) if target else "" if constraints_of(doc) else None
         if target is None or target == "" or (target == "None" and None in doc.values()):
             return None
         if not self._is_choice():
@@ -228,7 +229,7 @@ def examples_digest(examples: Sequence[Example]) -> str:
 
 def references_digest(samples: Sequence[Sample]) -> str:
     """Hash of all that answers are held to: right choices or texts, and constraints where there are any."""
-    held = [(sample, constraints_of(sample.doc) if "constraints" in sample.doc else []) for sample in samples]
+    held = [(sample, constraints_of(sample.doc) if isinstance(sample.doc.get("constraints"), list) else []) for sample in samples]
     return digest([[one.doc_id, one.reference, list(one.choices), *([bound] if bound else [])] for one, bound in held])
 
 
@@ -296,7 +297,7 @@ def _check_metrics(task: Task) -> None:
         if aggregate is None:
             raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know")
     docs = task.lm_eval.eval_docs
-    given: set[str] = set()
+    given: set[str] = set(INSTRUCTION_METRICS) if task.meta.kind == "instruction" else set()
     try:
         for number in range(min(len(docs), _TRIED)):  # a metric may have no meaning for some documents
             empty: list = ["", (-1.0, False)] if task.meta.kind == "instruction" else [""]

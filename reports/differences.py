@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from harness.intervals import paired
+from harness.intervals import CONFIDENCE, paired
 from harness.record import DamagedRecord, read_samples
 from reports import wording
 from reports.groups import Row
@@ -56,23 +57,28 @@ def _parts(metric: str) -> tuple[Parts, Callable[[np.ndarray], np.ndarray]]:
 
 @dataclass(frozen=True)
 class Difference:
-    """`value` is the first row's score minus the second's; `low` and `high` its 95 % interval, None where there is none."""
+    """`value` is the first row's score minus the second's; `low` and `high` its 95 % interval, None where there is none. Where
+    every sample is right or wrong, `p` is the exact McNemar test's: with few samples that changed, a bootstrap is too sure."""
 
     value: float
     low: float | None
     high: float | None
     n: int
+    p: float | None = None
 
     @property
     def tells(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether it is more than the luck of the samples: by the exact test where there is one, else by the interval."""
+        if self.p is not None:
+            return self.p < 1 - CONFIDENCE
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     def said(self) -> str:
-        """``+0.120 (+0.035 to +0.205)``."""
+        """``+0.120 (+0.035 to +0.205)``, with ``p = 0.021`` where there is a test."""
+        tested = f", p = {self.p:.2g}" if self.p is not None else ""
         if self.low is None or self.high is None:
-            return f"{self.value:+.3f}"
-        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+            return f"{self.value:+.3f}{tested}"
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f}{tested})"
 
 
 def _counts(row: Row, parts: Parts) -> dict[str, np.ndarray]:
@@ -100,8 +106,24 @@ def difference(one: Row, other: Row, metric: str) -> Difference | None:
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
-    value, low, high = paired(np.stack([first[doc] for doc in shared]), np.stack([second[doc] for doc in shared]), ratio)
-    return Difference(value, low, high, len(shared))
+    ours, theirs = (np.stack([counts[doc] for doc in shared]) for counts in (first, second))
+    for row, counts in ((one, ours), (other, theirs)):
+        score = row.score(metric)
+        if score is None or len(score.seeds) > 1 or len(counts) != score.n:
+            continue  # nothing that it must agree with
+        if abs(float(ratio(counts.sum(axis=0))) - score.value) > 1e-6:
+            return None  # the metric is pooled in some other way than from these counts
+    value, low, high = paired(ours, theirs, ratio)
+    return Difference(value, low, high, len(shared), _mcnemar(ours, theirs))
+
+
+def _mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float | None:
+    """The exact McNemar test's p (two-sided); None where samples are not just right or wrong, once each."""
+    both = np.concatenate([ours, theirs])
+    if not (np.all(both[:, 1] == 1) and np.all(np.isin(both[:, 0], (0, 1)))):
+        return None
+    gained, lost = int(((ours - theirs)[:, 0] > 0).sum()), int(((ours - theirs)[:, 0] < 0).sum())
+    return float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
 def against(rows: Sequence[Row], base: Row, metrics: Sequence[str]) -> list[dict[str, str]]:

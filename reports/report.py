@@ -265,7 +265,7 @@ _ENTITIES = (
 _CHANGED = (
     "Each method minus the untuned model on the same samples, with paired 95 % intervals (bootstrap over samples). An interval "
     "that holds zero leaves it open whether tuning did anything. What is easy or hard for both cancels out here, so this tells "
-    "more than whether two intervals above overlap."
+    "more than whether two intervals above overlap. p: the exact McNemar test, where a sample is right or wrong."
 )
 _KINDS = (
     "The share of the constraints of each kind that the answer obeys as it stands (of several seeds, the lowest). Small numbers "

@@ -138,7 +138,7 @@ def test_sentences_are_counted_as_a_reader_would(text, count):
         return
     bound = {"id": "length_constraints:number_sentences", "num_sentences": count}
     assert follows(bound | {"relation": "at least"}, text) == bool(text)
-    assert not follows(bound | {"relation": "less than"}, text)
+    assert follows(bound | {"relation": "less than", "num_sentences": count + 1}, text)
 
 
 def test_capital_words_and_beginnings():
@@ -181,7 +181,9 @@ def test_nested_json_and_long_answers_end():
         ({"id": "keywords:existence", "keywords": [3]}, "should hold words only"),
         ({"id": "length_constraints:number_words", "num_words": True, "relation": "at least"}, "should be a filled int"),
         ({"id": "length_constraints:number_words", "num_words": -3, "relation": "at least"}, "should be 1 or more"),
-        ({"id": "language:response_language", "language": "french"}, "should be an ISO code such as fr"),
+        ({"id": "language:response_language", "language": "french"}, "should be one of af, ar"),
+        ({"id": "startend:start_checker", "start_phrase": '"Hello'}, "should not begin with a quotation mark"),
+        ({"id": "length_constraints:number_sentences", "num_sentences": 1, "relation": "less than"}, "should be 2 or more"),
         ({"id": "startend:end_checker", "end_phrase": " "}, "should not be blank"),
         ({"id": "startend:end_checker", "end_phrase": 'he said "no"'}, "should not end with a quotation mark"),
         ({"id": "keywords:forbidden_words", "forbidden_words": ["C++"]}, "begin and end with letters or digits"),

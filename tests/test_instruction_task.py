@@ -30,6 +30,7 @@ from harness.record import Metric
 from harness.resolve import check_names
 from harness.score import score
 from harness.task import load_task, references_digest, requests_digest
+from reports.differences import _mcnemar as mcnemar
 from tests.test_lm import tiny
 from tests.test_reports import add, report, run_json
 
@@ -86,6 +87,10 @@ def test_a_paired_interval_is_the_one_of_the_differences():
     expected = stats.ttest_1samp(first - second, 0).confidence_interval(0.95)
     assert value == pytest.approx((first - second).mean())
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.006)
+    changed = mcnemar(np.array([[1.0, 1]] * 15 + [[0.0, 1]] * 61), np.array([[0.0, 1]] * 15 + [[1.0, 1]] * 6 + [[0.0, 1]] * 55))
+    assert changed == pytest.approx(2 * stats.binom.cdf(6, 21, 0.5))  # by hand: 15 gained, 6 lost
+    assert mcnemar(np.array([[0.5, 1.0]]), np.array([[1.0, 1.0]])) is None
+    assert mcnemar(np.array([[1.0, 1.0]]), np.array([[1.0, 1.0]])) == 1.0
     same = np.ones((5, 2))
     assert paired(same, same, lambda c: c[..., 0] / c[..., 1]) == (0.0, None, None)
 
@@ -122,6 +127,20 @@ def test_a_document_asks_for_an_answer_and_for_the_references_likelihood(tiny_mo
         assert 0 < line["scores"]["reference_likelihood"] < 1
         assert ("inst_level_strict_acc" in line["scores"]) == bool(line["constraints"])
     assert lines[0]["raw"].strip() == lines[0]["prediction"].strip()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_prompts_and_answers_are_the_rows_own_also_where_they_look_like_lists(split):
+    task = bundled()
+    rows = [json.loads(line) for line in (shipped("tasks") / "instruction_following" / f"{split}.jsonl").read_text().splitlines()]
+    examples = task.examples(None, split)
+    assert [(e.prompt, e.completion, e.label) for e in examples] == [(r["prompt"], r["response"], r["response"]) for r in rows]
+    assert any(row["response"].startswith("[") for row in rows)
+
+
+def test_references_are_the_rows_own():
+    samples = bundled().samples(None)
+    assert [sample.reference for sample in samples] == [sample.doc["response"] for sample in samples]
 
 
 def test_a_perfect_answer_obeys_everything(tiny_model):
@@ -210,6 +229,20 @@ def test_a_faulty_constraint_in_the_data_is_told_before_any_model_loads(changed,
         load_task("instruction_following", [folder])
 
 
+def test_a_changed_training_constraint_is_a_changed_training_set(changed, tiny_model):
+    from harness.budget import Budget
+    from harness.facts import task_facts
+
+    def fewer(number: int, row: dict) -> None:
+        row["constraints"] = row["constraints"][:1]
+
+    cell = Cell("instruction_following", "majority", str(tiny_model), Budget(1e12), 0, test_limit=3)
+    base = find_model(str(tiny_model))
+    found = [task_facts(cell, [folder], None, base, trains=True) for folder in (shipped("tasks"), changed(fewer, "train"))]
+    assert found[0].train != found[1].train
+    assert found[0].requests == found[1].requests
+
+
 def test_a_changed_constraint_is_scored_again(changed):
     def stricter(number: int, row: dict) -> None:
         for one in row["constraints"]:
@@ -220,8 +253,9 @@ def test_a_changed_constraint_is_scored_again(changed):
     assert references_digest(before) != references_digest(after)
 
 
-def test_a_prompt_without_a_reference_is_still_held_to_its_constraints(changed):
-    folder = changed(lambda number, row: row.update(response="") if number < 12 else None)
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_prompt_without_a_reference_is_still_held_to_its_constraints(changed, empty):
+    folder = changed(lambda number, row: row.update(response=empty))
     task = load_task("instruction_following", [folder])
     samples = task.samples(None)[:11]
     assert {len(sample.requests) for sample in samples} == {1}

@@ -103,6 +103,8 @@ def results(tmp_path):
         ("A good question", "?"),
         ("A or B", "?"),
         ("I prefer A", "?"),
+        ("A\n\nAnswer A is better", "A"),
+        ("E\nBoth are fine", "E"),
     ],
 )
 def test_a_reply_is_a_letter_or_unreadable(reply, read):
@@ -221,6 +223,9 @@ def test_requests_that_cannot_be_are_refused(results, monkeypatch):
     for endpoint in ("opnai", "http://", "ftp://host"):
         with pytest.raises(UserError, match="neither a URL nor one of: openai, cohere"):
             connect(endpoint, "m")
+    for endpoint in ("http://[::1/v1", "http://localhost:abc/v1"):
+        with pytest.raises(UserError, match="--endpoint is not a URL"):
+            connect(endpoint, "m")
     for endpoint in ("http://bob:hunter2secret@host/v1", "https://host/v1?key=hunter2secret"):
         with pytest.raises(UserError, match="may hold no name, password or query") as refusal:
             connect(endpoint, "m")
@@ -234,3 +239,7 @@ def test_requests_that_cannot_be_are_refused(results, monkeypatch):
     with pytest.raises(UserError, match="several cells are called lora; name one by its id: 01-lora-s0, 02-lora-s0"):
         judging.find_cell(results, "instruction_following", "lora", 0)
     assert judging.find_cell(results, "instruction_following", "02-lora-s0", 0)[0].name == "02-lora-s0"
+    other = [line | {"text": "another question"} for line in answers("x")]
+    add(results, "sft", cell={"task": "instruction_following"}, lines=other, confusion={})
+    with pytest.raises(UserError, match="answered no sample of instruction_following in common"):
+        judge(results, task, ("sft", "zero_shot"), 0, "http://127.0.0.1:9", "m", lambda *_: None)

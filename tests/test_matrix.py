@@ -92,6 +92,8 @@ def test_options_of_a_data_source_span_a_product(read):
         ("methods: [long, y]", "methods: [lng]", ":5: unknown method 'lng': did you mean long"),
         ("methods: [long, y]", "methods: [{name: y}]", ":5: a task's methods are names or labels, not {'name': 'y'}"),
         ("[y]}", "[y], seeds: [x]}", ":2: seed 'x' must be a whole number from 0 to 2147483647"),
+        ("methods: [long, y]", "settings: 5", ":5: settings of a task must map methods to their settings"),
+        ("methods: [long, y]", "settings: [{x: 1}]", ":5: settings of a task must map methods to their settings"),
         ("methods: [long, y]", "methods: []", ":5: 'methods' is empty; name at least one"),
     ],
 )
