@@ -26,13 +26,11 @@ from harness.matrix import Cell, Matrix
 from harness.method import CannotDo, Work
 from harness.model import chat_template, find_model
 from harness.paths import shipped
-from harness.record import Metric
 from harness.resolve import check_names
 from harness.score import score
 from harness.task import load_task, references_digest, requests_digest
 from reports.differences import _mcnemar as mcnemar
 from tests.test_lm import tiny
-from tests.test_reports import add, report, run_json
 
 FP32 = Compute()
 WORDS = {"id": "length_constraints:number_words", "relation": "less than", "num_words": 4}
@@ -327,83 +325,6 @@ def test_the_embedded_model_scores_as_under_lm_eval(embedded_cache, monkeypatch)
     for name in ("prompt_level_strict_acc", "inst_level_strict_acc", "inst_level_loose_acc", "answer_words", "repetition"):
         assert metrics[name].value == pytest.approx(theirs[f"{name},none"]), name
     assert metrics["reference_bits_per_byte"].value == pytest.approx(theirs["reference_bits_per_byte,none"], rel=1e-4)
-
-
-def _line(number: int, obeyed: bool, nats: float) -> dict:
-    constraint = {"id": "punctuation:no_comma", "strict": obeyed, "loose": obeyed}
-    return {
-        "doc_id": number,
-        "prompt": "p",
-        "text": "p",
-        "prediction": "yes" if obeyed else "no, well",
-        "reference": "yes",
-        "constraints": [constraint],
-        "reference_loglikelihood": -nats,
-        "reference_tokens": 4,
-        "scores": {"prompt_level_strict_acc": float(obeyed), "answer_words": 3.0},
-    }
-
-
-def _cell(root: Path, label: str, right: int, *, data: dict | None = None, seed: int = 0, nats: float = 8.0) -> dict:
-    lines = [_line(i, i < right, nats) for i in range(20)]
-    share = right / 20
-    metrics = {
-        "prompt_level_strict_acc": Metric(value=share, low=share - 0.1, high=share + 0.1, n=20),
-        "reference_likelihood": Metric(value=math.exp(-nats / 4), low=0.01, high=0.9, n=20),
-        "answer_words": Metric(value=3.0, n=20),
-    }
-    method = {"zero-shot": "zero_shot", "majority": "majority"}.get(label, "lora")
-    return add(
-        root,
-        method,
-        seed=seed,
-        metrics=metrics,
-        lines=lines,
-        flops=9e11 if method == "lora" else 0.0,
-        main_metric="prompt_level_strict_acc",
-        confusion={},
-        label=label,
-        task={"kind": "instruction", "choices": [], "chance": 0},
-        cell={"task": "orders", "data": data or {}, "settings": {} if label != "3 epochs" else {"epochs": 3}},
-    ) | {"label": label}
-
-
-def test_the_report_says_what_tuning_changed_and_which_kinds_are_obeyed(tmp_path):
-    run_json(tmp_path, [_cell(tmp_path, "zero-shot", 4, nats=10.0), _cell(tmp_path, "LoRA", 14)])
-    text = report(tmp_path)
-    assert "| LoRA | +0.500 (" in text
-    assert "| punctuation | 20 | 70 % | 20 % |" in text
-    assert "### What tuning changed" in text
-
-
-def test_sizes_of_one_task_become_one_series_with_its_picture(tmp_path):
-    cells = [_cell(tmp_path, "majority", 3), _cell(tmp_path, "zero-shot", 5)]
-    for label in ("3 epochs", "equal compute"):
-        for answers, gain in (("curated", 4), ("careless", 0)):
-            for size in (25, 100):
-                for seed in (0, 1):
-                    right = 6 + gain + size // 50 + seed
-                    cells.append(_cell(tmp_path, label, right, data={"answers": answers, "size": size}, seed=seed))
-    run_json(tmp_path, cells)
-    text = report(tmp_path)
-    assert "## Quality against quantity: orders" in text
-    assert text.count("## ") == text.count("\n## ") + text.count("### ")
-    assert "3 epochs, 100 curated against 100 careless answers: prompts obeyed +0.200 (+0.0" in text
-    assert "3 epochs, 25 curated against 100 careless answers: prompts obeyed +0.100 (" in text
-    assert "| equal compute | careless | 25 | 0.325 (" in text
-    assert "| zero-shot | – | – | 0.250 (" in text
-    assert "| majority | – | – | 0.150 (" in text
-    assert "chance level" not in text.lower()  # what luck obeys is measured, not stated
-    for kind in ("png", "svg"):
-        assert (tmp_path / "plots" / f"orders-quantity.{kind}").stat().st_size > 5000
-    assert "1. orders" not in text  # the series stands for its groups
-
-
-def test_a_lone_size_is_an_ordinary_group(tmp_path):
-    run_json(tmp_path, [_cell(tmp_path, "LoRA", 8, data={"answers": "curated", "size": 25})])
-    text = report(tmp_path)
-    assert "orders (curated, 25)" in text
-    assert "Quality against quantity" not in text
 
 
 def test_cells_are_the_same_as_before_where_no_option_is_given():
