@@ -90,7 +90,7 @@ def _store(cell: Cell, file: TaskFile | None, data_dir: Path | None, base: BaseM
             cell.split,
             cell.test_limit,
             versions(_RENDERING),
-            engine_code("task", "taskmeta", "taskfiles", "facts", "constraints"),
+            engine_code("task", "taskmeta", "taskfiles", "facts", "constraints", "instruction_scores"),
         ]
     )
     return cache_folder() / "facts" / f"{key[:32]}.json"

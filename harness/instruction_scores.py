@@ -65,16 +65,18 @@ def inst_level_acc(items: Sequence[Sequence[float]]) -> float:
     return sum(flat) / len(flat)
 
 
-def _share(counts: np.ndarray) -> np.ndarray:
+def share(counts: np.ndarray) -> np.ndarray:
+    """The first count for each of the second; shape (..., 2) to (...)."""
     return counts[..., 0] / np.maximum(counts[..., 1], 1)
 
 
 def _bits(counts: np.ndarray) -> np.ndarray:
-    return _share(counts) / math.log(2)
+    return share(counts) / math.log(2)
 
 
-def _likelihood(counts: np.ndarray) -> np.ndarray:
-    return np.exp(-_share(counts))
+def likelihood(counts: np.ndarray) -> np.ndarray:
+    """The geometric mean of token probabilities, from (nats, tokens); shape (..., 2) to (...)."""
+    return np.exp(-share(counts))
 
 
 def exact_scores(lines: Sequence[Mapping[str, Any]], collected: Mapping[str, Sequence]) -> dict[str, Callable[[], Metric]]:
@@ -84,13 +86,13 @@ def exact_scores(lines: Sequence[Mapping[str, Any]], collected: Mapping[str, Seq
     found: dict[str, Callable[[], Metric]] = {}
     for name in ("inst_level_strict_acc", "inst_level_loose_acc"):
         if items := collected.get(name):
-            found[name] = partial(from_counts, np.array([[sum(item), len(item)] for item in items]), _share)
+            found[name] = partial(from_counts, np.array([[sum(item), len(item)] for item in items]), share)
     if pairs := collected.get("reference_bits_per_byte"):
         found["reference_bits_per_byte"] = partial(from_counts, np.array([[-nats, size] for nats, size in pairs]), _bits)
     told = [line for line in lines if line.get("reference_tokens")]
     if told:
         counts = np.array([[-line["reference_loglikelihood"], line["reference_tokens"]] for line in told])
-        found["reference_likelihood"] = partial(from_counts, counts, _likelihood)
+        found["reference_likelihood"] = partial(from_counts, counts, likelihood)
     return found
 
 

@@ -53,7 +53,7 @@ _LETTER = re.compile(
 #: replies without a verdict, from the first on, after which the judge is no use
 _PATIENCE = 6
 
-#: messages -> the judge's reply
+#: a prompt -> the judge's reply
 Ask = Callable[[str], str]
 
 

@@ -300,7 +300,7 @@ def _check_metrics(task: Task) -> None:
     given: set[str] = set(INSTRUCTION_METRICS) if task.meta.kind == "instruction" else set()
     try:
         for number in range(min(len(docs), _TRIED)):  # a metric may have no meaning for some documents
-            empty: list = ["", (-1.0, False)] if task.meta.kind == "instruction" else [""]
+            empty: list = [""]
             if task.lm_eval.OUTPUT_TYPE == "multiple_choice":
                 empty = [(-1.0 - i, False) for i in range(len(task.lm_eval.doc_to_choice(docs[number])))]
             given |= set(task.lm_eval.process_results(docs[number], empty))

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from harness.instruction_scores import likelihood, share
 from harness.intervals import CONFIDENCE, paired
 from harness.record import DamagedRecord, read_samples
-from reports import wording
 from reports.groups import Row
 
 #: the counts of a sample from which a metric is pooled; None where the sample has no part in it
 Parts = Callable[[Mapping], tuple[float, float] | None]
-
-
-def _share(counts: np.ndarray) -> np.ndarray:
-    return counts[..., 0] / np.maximum(counts[..., 1], 1e-12)
-
-
-def _likelihood(counts: np.ndarray) -> np.ndarray:
-    return np.exp(-_share(counts))
 
 
 def _level(line: Mapping, name: str) -> tuple[float, float] | None:
@@ -36,7 +28,7 @@ def _level(line: Mapping, name: str) -> tuple[float, float] | None:
 
 def _parts(metric: str) -> tuple[Parts, Callable[[np.ndarray], np.ndarray]]:
     if metric.startswith("inst_level_"):
-        return (lambda line: _level(line, metric)), _share
+        return (lambda line: _level(line, metric)), share
     if metric == "reference_likelihood":
 
         def nats(line: Mapping) -> tuple[float, float] | None:
@@ -45,14 +37,14 @@ def _parts(metric: str) -> tuple[Parts, Callable[[np.ndarray], np.ndarray]]:
                 (-float(total), float(tokens)) if isinstance(total, (int, float)) and isinstance(tokens, int) and tokens else None
             )
 
-        return nats, _likelihood
+        return nats, likelihood
 
     def mean(line: Mapping) -> tuple[float, float] | None:
         scores = line.get("scores")
         value = scores.get(metric) if isinstance(scores, Mapping) else None
         return (float(value), 1.0) if isinstance(value, (int, float)) else None
 
-    return mean, _share
+    return mean, share
 
 
 @dataclass(frozen=True)
@@ -124,12 +116,3 @@ def _mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float | None:
         return None
     gained, lost = int(((ours - theirs)[:, 0] > 0).sum()), int(((ours - theirs)[:, 0] < 0).sum())
     return float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-
-
-def against(rows: Sequence[Row], base: Row, metrics: Sequence[str]) -> list[dict[str, str]]:
-    """One line a row: its differences to `base`, by the metric's name; markdown is up to the caller."""
-    lines = []
-    for row in rows:
-        found = {metric: difference(row, base, metric) for metric in metrics}
-        lines.append({"method": row.label, **{name: one.said() if one else wording.NONE for name, one in found.items()}})
-    return lines

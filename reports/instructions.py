@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from reports import wording
-from reports.differences import against
+from reports.differences import difference
 from reports.disagreements import Answers
 from reports.groups import Group
 from reports.markup import safe, table
@@ -24,10 +24,11 @@ def change_table(group: Group) -> str:
     if group.fact("kind") != "instruction" or base is None or not others:
         return ""
     metrics = [name for name in _COMPARED if any(row.score(name) for row in rows)]
-    lines = [
-        {"method": safe(line["method"], 80), **{safe(wording.metric_name(name)): line[name] for name in metrics}}
-        for line in against(others, base, metrics)
-    ]
+    lines = []
+    for row in others:
+        found = {name: difference(row, base, name) for name in metrics}
+        said = {safe(wording.metric_name(name)): one.said() if one else wording.NONE for name, one in found.items()}
+        lines.append({"method": safe(row.label, 80), **said})
     return table(pd.DataFrame(lines))
 
 
