@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from harness.errors import UserError
     from harness.hub import load_hub_dataset
     from harness.instruction_scores import inst_level_acc, instruction_results
+    from harness.loading import load_task
     from harness.matrix import Cell, Matrix, read_matrix
     from harness.method import CannotDo, Fitted, Method, Settings, Work
     from harness.record import Record, read_results, read_samples
-    from harness.task import Example, Sample, Task, load_task
+    from harness.task import Example, Sample, Task
 
 _NAMES = {
     "harness.budget": ("Budget", "Meter"),
@@ -42,7 +43,8 @@ _NAMES = {
     "harness.matrix": ("Cell", "Matrix", "read_matrix"),
     "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
     "harness.record": ("Record", "read_results", "read_samples"),
-    "harness.task": ("Example", "Sample", "Task", "load_task"),
+    "harness.loading": ("load_task",),
+    "harness.task": ("Example", "Sample", "Task"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

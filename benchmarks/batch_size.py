@@ -18,9 +18,10 @@ from harness.budget import Budget, Meter
 from harness.forward import freeze_linear_weights, load
 from harness.hardware import Compute, choose_compute
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.model import find_model
 from harness.paths import shipped
-from harness.task import Task, load_task
+from harness.task import Task
 from harness.training import SupervisedSettings, train_supervised
 from harness.trainplan import encode
 

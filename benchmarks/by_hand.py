@@ -22,9 +22,9 @@ from pathlib import Path
 from harness.budget import Budget, Meter
 from harness.flops import cost_model
 from harness.forward import skeleton
+from harness.loading import load_task
 from harness.model import find_model
 from harness.paths import shipped
-from harness.task import load_task
 from harness.trainplan import encode, make_plan
 
 TASK = "financial_sentiment"

@@ -18,10 +18,10 @@ from harness.cell import predict
 from harness.forward import load, ready_to_answer
 from harness.hardware import choose_compute
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.model import chat_template, describe, find_model
 from harness.paths import task_folders
 from harness.score import score
-from harness.task import load_task
 from harness.taskfiles import find_task_file
 
 

@@ -18,10 +18,11 @@ from harness.budget import Budget, Meter
 from harness.forward import autocast
 from harness.hardware import choose_compute
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.method import Work
 from harness.model import find_model
 from harness.paths import shipped
-from harness.task import load_task, quiet
+from harness.task import quiet
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from harness.budget import Meter
 from harness.errors import CannotSave, UserError, one_line
 from harness.hardware import Compute
 from harness.keys import SCORING, score_key, versions
+from harness.loading import load_task
 from harness.matrix import Cell
 from harness.method import CannotDo, Fitted, Method, Work, make_method
 from harness.model import BaseModel, chat_template
@@ -33,7 +34,7 @@ from harness.record import (
     read_samples,
     write_record,
 )
-from harness.task import Sample, Task, load_task, quiet
+from harness.task import Sample, Task, quiet
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="ID", help="a Hub id or a local folder instead of the embedded model")
     parser.add_argument("--budget", metavar="B", help="for every cell: 1e13flops, 50ktok, 120s or 5usd")
     parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="one cell a seed")
+    parser.add_argument("--test-limit", type=int, metavar="N", help="a fixed choice of N test samples a task, not all")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="what is evaluated (default: test)")
     parser.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="local copies of Hub data sets, as DIR/owner/name")
@@ -121,6 +122,7 @@ def _matrix(arguments: argparse.Namespace) -> Any:
         "models": [arguments.model] if arguments.model else None,
         "budget": arguments.budget,
         "seeds": arguments.seeds,
+        "test_limit": arguments.test_limit,
     }
     return on_split(read_matrix(find_matrix(arguments.matrix), overrides), arguments.split)
 
@@ -201,9 +203,9 @@ def _methods(arguments: argparse.Namespace, write_report: Report) -> int:
 
 def _judge(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.judge import judge
+    from harness.loading import load_task
     from harness.paths import task_folders
     from harness.runner import hush
-    from harness.task import load_task
 
     hush()
     if not arguments.judge.strip():

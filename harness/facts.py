@@ -97,8 +97,9 @@ def _store(cell: Cell, file: TaskFile | None, data_dir: Path | None, base: BaseM
 
 
 def _observe(cell: Cell, folders: Sequence[Path], data_dir: Path | None, base: BaseModel, trains: bool) -> TaskFacts:
+    from harness.loading import load_task
     from harness.model import chat_template
-    from harness.task import examples_digest, load_task, references_digest, requests_digest
+    from harness.task import examples_digest, references_digest, requests_digest
 
     task = load_task(cell.task, folders, data_dir, cell.data, cell.max_new_tokens)
     tokenizer = base.tokenizer()

@@ -37,7 +37,7 @@ class Resolved:
 
 def check_names(matrix: Matrix, folders: Sequence[Path]) -> None:
     """Every method and every task of a matrix must be known. Raises `UserError`; loads no model and no data."""
-    from harness.task import in_catalogue
+    from harness.loading import in_catalogue
 
     for cell in matrix.cells:
         make_method(cell.method, cell.settings, matrix.where(cell.method))

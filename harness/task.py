@@ -1,4 +1,4 @@
-"""Tasks are lm-eval tasks: found by name, loaded through its TaskManager, prompted by its templates, with our few extra keys."""
+"""Tasks are lm-eval tasks: its documents and templates as training pairs and test samples, with our few extra keys."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness import constraints, entities
-from harness.errors import UserError, one_line, unknown
-from harness.instruction_scores import METRICS as INSTRUCTION_METRICS
+from harness.errors import UserError, one_line
 from harness.instruction_scores import constraints_of
 from harness.keys import digest
-from harness.taskfiles import TaskFile, find_task_file, unknown_task
-from harness.taskmeta import TaskMeta, check_meta, infer, placeholder
+from harness.taskfiles import TaskFile
+from harness.taskmeta import TaskMeta
 
 ChatTemplate = Callable[..., str]
 #: what lm-eval itself uses to draw few-shot examples
 _FEWSHOT_SEED = 1234
-#: test documents on which a task's metrics are looked for
-_TRIED = 20
+#: where a task has no validation split beside its test split: this share of its training documents, at most so many
+_SET_ASIDE, _SET_ASIDE_AT_MOST = 0.1, 500
+#: more training documents than any budget here reads are not even rendered
+_TRAINING_AT_MOST = 20_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Task:
     meta: TaskMeta
     file: TaskFile | None
     notes: list[str] = field(default_factory=list)
+    _docs: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def config(self) -> Any:
@@ -82,19 +83,58 @@ class Task:
         return tuple(self.lm_eval.doc_to_choice(self.docs("test")[0]))
 
     def docs(self, split: str) -> Any:
-        """The documents of ``train``, ``validation`` or ``test`` (test falls back to validation, as in lm-eval)."""
-        if split == "train":
-            name, docs = self.config.training_split, self.lm_eval.training_docs() if self.config.training_split else None
-        elif split == "validation":
-            name, docs = self.config.validation_split, self.lm_eval.validation_docs() if self.config.validation_split else None
-        else:
-            name, docs = "test", self.lm_eval.eval_docs
-        if docs is None:
-            key = "training_split" if split == "train" else f"{split}_split"
-            raise UserError(f"{self.where}: task '{self.name}' has no {split} split: set '{key}' in its YAML")
-        if len(docs) == 0:
-            raise UserError(f"{self.where}: the {split} split '{name}' of task '{self.name}' is empty")
-        return docs
+        """The documents of ``train``, ``validation`` or ``test``. Test falls back to validation, as in lm-eval; where nothing is
+        left to choose settings on then, a fixed part of the training documents is the validation split (`set_aside`)."""
+        if split not in self._docs:
+            if split == "test":
+                name, docs = "test", self.lm_eval.eval_docs
+            elif split == "validation" and not self._carves:
+                name, docs = (
+                    self.config.validation_split,
+                    self.lm_eval.validation_docs() if self.config.validation_split else None,
+                )
+            else:
+                name, docs = self.config.training_split, self.lm_eval.training_docs() if self.config.training_split else None
+            if docs is None:
+                key = "training_split" if split == "train" else f"{split}_split"
+                raise UserError(f"{self.where}: task '{self.name}' has no {split} split: set '{key}' in its YAML")
+            if split != "test":
+                docs = self._part(docs, split)
+            if len(docs) == 0:
+                raise UserError(f"{self.where}: the {split} split '{name}' of task '{self.name}' is empty")
+            self._docs[split] = docs
+        return self._docs[split]
+
+    @property
+    def _carves(self) -> bool:
+        """Whether training documents are set aside for validation: there is no validation split, or it is what is tested on."""
+        return bool(self.config.training_split) and not (self.config.validation_split and self.config.test_split)
+
+    def _part(self, docs: Any, split: str) -> Any:
+        """The training documents without those set aside, or those set aside; never more than can be of use."""
+        if not self._carves and (split == "validation" or len(docs) <= _TRAINING_AT_MOST):
+            return docs
+        ranked = sorted(range(len(docs)), key=lambda i: hashlib.sha256(f"{self.name}:aside:{i}".encode()).digest())
+        aside = self._aside(len(docs))
+        chosen = sorted(ranked[:aside] if split == "validation" else ranked[aside : aside + _TRAINING_AT_MOST])
+        return docs.select(chosen) if hasattr(docs, "select") else [docs[i] for i in chosen]
+
+    def _aside(self, total: int) -> int:
+        return min(round(_SET_ASIDE * total), _SET_ASIDE_AT_MOST) if self._carves else 0
+
+    def set_aside(self) -> list[str]:
+        """What is done to the training documents, in words: some set aside for validation, some left out."""
+        total = len(self.lm_eval.training_docs()) if self.config.training_split else 0
+        notes, aside = [], self._aside(total)
+        if aside:
+            why = "its validation split is what is tested on" if self.config.validation_split else "it has no validation split"
+            notes.append(f"task '{self.name}': {why}, so {aside} of {total} training documents are set aside as one")
+        if total - aside > _TRAINING_AT_MOST:
+            said = (
+                f"of {total - aside} training documents a fixed choice of {_TRAINING_AT_MOST} is used, more than a budget reads"
+            )
+            notes.append(f"task '{self.name}': {said}")
+        return notes
 
     def _context(self, doc: dict, template: ChatTemplate | None) -> Any:
         return self.lm_eval.fewshot_context(
@@ -231,86 +271,6 @@ def references_digest(samples: Sequence[Sample]) -> str:
     """Hash of all that answers are held to: right choices or texts, and constraints where there are any."""
     held = [(sample, constraints_of(sample.doc) if isinstance(sample.doc.get("constraints"), list) else []) for sample in samples]
     return digest([[one.doc_id, one.reference, list(one.choices), *([bound] if bound else [])] for one, bound in held])
-
-
-def in_catalogue(name: str) -> bool:
-    """Whether lm-eval's own catalogue has a task of this name (reading it takes about 6 s)."""
-    with quiet():
-        from lm_eval.tasks import TaskManager
-
-        return name in TaskManager().all_subtasks
-
-
-def load_task(
-    name: str,
-    folders: Sequence[Path],
-    data_dir: Path | None = None,
-    data: Sequence[tuple[str, str | int]] = (),
-    max_new_tokens: int | None = None,
-) -> Task:
-    """A task by name: from `folders` (the first that has it wins), else from lm-eval's own catalogue (about 6 s more). `data` are
-    keywords for its data source (lm-eval's ``--metadata``), `max_new_tokens` takes the place of its own limit on an answer."""
-    file = find_task_file(name, folders)
-    meta = check_meta(file) if file else None
-    with quiet():
-        from lm_eval.tasks import TaskManager
-
-        extra = {**dict(data), **({"data_dir": str(data_dir)} if data_dir else {})} or None
-        if file:
-            manager = TaskManager(include_path=[str(file.path.parent)], include_defaults=False, metadata=extra)
-        else:
-            manager = TaskManager(metadata=extra)
-            if name not in manager.all_subtasks:
-                raise unknown_task(name, folders, manager.all_subtasks)
-        where = str(file.path) if file else f"lm-eval's task {name}"
-        try:
-            loaded = manager.load(name)["tasks"][name]
-        except UserError:
-            raise
-        except IndexError as error:
-            if "size 0" not in str(error):
-                why = "its first test document's answer is none of its choices, or a column is shorter than it should be"
-                raise UserError(f"{where}: task '{name}' does not load: {why} ({one_line(error)})") from error
-            # lm-eval looks at the first test document while it loads
-            raise UserError(f"{where}: task '{name}' does not load: its test split is empty") from error
-        except Exception as error:  # whatever a task's own data source raises is the user's to mend
-            raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
-    task = Task(name, loaded, meta or placeholder(), file)
-    if meta is None:
-        task.meta, task.notes = infer(loaded)
-        task.notes = [f"task '{name}' states no metadata.tunebench; inferred: {note}" for note in task.notes]
-    known = set(loaded.aggregation())
-    if task.meta.main_metric not in known:
-        place = file.where("metadata", "tunebench", "main_metric") if file else where
-        raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
-    if max_new_tokens is not None and loaded.OUTPUT_TYPE == "generate_until":
-        loaded.set_config("generation_kwargs", {"max_gen_toks": max_new_tokens}, update=True)
-    _check_metrics(task)
-    return task
-
-
-def _check_metrics(task: Task) -> None:
-    """Every metric that a task declares must be one that its scoring gives, and be aggregated somehow: tried on the first
-    test documents with an empty answer (a scoring function that cannot take one is left for later)."""
-    where = task.file.where("metric_list") if task.file else task.where
-    for name, aggregate in task.lm_eval.aggregation().items():
-        if aggregate is None:
-            raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know")
-    docs = task.lm_eval.eval_docs
-    given: set[str] = set(INSTRUCTION_METRICS) if task.meta.kind == "instruction" else set()
-    try:
-        for number in range(min(len(docs), _TRIED)):  # a metric may have no meaning for some documents
-            empty: list = [""]
-            if task.lm_eval.OUTPUT_TYPE == "multiple_choice":
-                empty = [(-1.0 - i, False) for i in range(len(task.lm_eval.doc_to_choice(docs[number])))]
-            given |= set(task.lm_eval.process_results(docs[number], empty))
-            if given >= set(task.lm_eval.aggregation()):
-                return
-    except Exception:  # noqa: BLE001 (a stranger's scoring, on an answer that may never come)
-        return
-    for name in task.lm_eval.aggregation():
-        if name not in given:
-            raise UserError(f"{where}: {unknown('metric', name, given)}")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +126,27 @@ def find_task_file(name: str, folders: Sequence[Path]) -> TaskFile | None:
         if name in path.stem or f"task: {name}" in path.read_text(encoding="utf-8", errors="replace"):
             raise error
     return None
+
+
+def find_in_catalogue(name: str) -> TaskFile | None:
+    """The YAML of lm-eval's own catalogue that defines `name`; None where no file says so (a task written in Python, say).
+    Only files that hold the name's line are parsed: there are thousands."""
+    home = catalogue_folder()
+    pattern = re.compile(rf"""^["']?task["']?\s*:\s*["']?{re.escape(name)}["']?\s*(#.*)?$""".encode(), re.MULTILINE)
+    for folder, _, files in os.walk(home):
+        for each in files:
+            path = Path(folder, each)
+            if path.suffix == ".yaml" and pattern.search(path.read_bytes()):
+                return read_task_file(path)
+    return None
+
+
+def catalogue_folder() -> Path:
+    """Where lm-eval's own tasks are, without importing it."""
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0], "tasks")
 
 
 def task_names(folders: Iterable[Path]) -> list[str]:

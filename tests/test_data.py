@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import cohen_kappa_score
 
 from harness.entities import answer_line, entities_of, fault, read_answer
+from harness.loading import load_task
 from harness.paths import shipped
-from harness.task import load_task
 
 #: the smallest size of each split that was promised
 SIZES = {

@@ -12,10 +12,10 @@ from harness.flops import cost_model
 from harness.forward import autocast, load, ready_to_answer
 from harness.hardware import Compute
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.model import _tokenizer, find_model
 from harness.paths import shipped
 from harness.score import stored_sample
-from harness.task import load_task
 
 FP32 = Compute(device="cpu", precision="fp32", threads=2)
 BF16 = Compute(device="cpu", precision="bf16", threads=2)

@@ -15,10 +15,10 @@ from harness.cell import predict
 from harness.errors import UserError
 from harness.hardware import Compute
 from harness.intervals import wilson
+from harness.loading import load_task
 from harness.method import CannotDo, Work
 from harness.record import Metric
 from harness.score import score, withhold
-from harness.task import load_task
 from reports import entities as shown
 from reports.disagreements import Answers
 from reports.report import write_report

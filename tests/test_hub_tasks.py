@@ -10,8 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from harness.errors import UserError
+from harness.loading import load_task
 from harness.paths import shipped
-from harness.task import load_task
 
 NAMES = ("negative", "neutral", "positive")
 

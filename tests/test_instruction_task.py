@@ -22,13 +22,14 @@ from harness.hardware import Compute
 from harness.instruction_scores import exact_scores, inst_level_acc, instruction_results, repetition
 from harness.intervals import paired
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.matrix import Cell, Matrix
 from harness.method import CannotDo, Work
 from harness.model import chat_template, find_model
 from harness.paths import shipped
 from harness.resolve import check_names
 from harness.score import score
-from harness.task import load_task, references_digest, requests_digest
+from harness.task import references_digest, requests_digest
 from reports.differences import _mcnemar as mcnemar
 from tests.test_lm import tiny
 

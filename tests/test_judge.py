@@ -11,8 +11,8 @@ import pytest
 from harness import judge as judging
 from harness.errors import UserError
 from harness.judge import KEY, Cached, compare, connect, judge, letter, summary
+from harness.loading import load_task
 from harness.paths import shipped
-from harness.task import load_task
 from reports.report import write_report
 from tests.test_reports import add
 

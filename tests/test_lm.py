@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM
 from harness.forward import load
 from harness.hardware import Compute
 from harness.lm import CausalLM
+from harness.loading import load_task
 from harness.model import _tokenizer, chat_template, find_model
 from harness.paths import shipped
-from harness.task import load_task
 from tests.conftest import TASK, write_task
 
 FP32 = Compute(device="cpu", precision="fp32", threads=2)

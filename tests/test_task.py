@@ -7,8 +7,9 @@ import json
 import pytest
 
 from harness.errors import UserError
+from harness.loading import load_task
 from harness.model import chat_template
-from harness.task import Task, examples_digest, load_task, references_digest, requests_digest
+from harness.task import Task, examples_digest, references_digest, requests_digest
 from tests.conftest import TASK, make_tokenizer, write_task
 
 YAML = TASK.format(name="toy")

@@ -13,10 +13,11 @@ from harness.errors import UserError
 from harness.flops import cost_model
 from harness.forward import skeleton
 from harness.hardware import Compute
+from harness.loading import load_task
 from harness.method import Work, make_method
 from harness.model import _tokenizer, find_model
 from harness.paths import shipped
-from harness.task import Example, load_task
+from harness.task import Example
 from harness.training import SupervisedSettings, train_supervised
 from harness.trainplan import Encoded, encode, make_plan, schedule
 
