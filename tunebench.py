@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.matrix import Cell, Matrix, read_matrix
     from harness.method import CannotDo, Fitted, Method, Settings, Work
     from harness.record import Record, read_results, read_samples
+    from harness.tagged import distinct, text_from_tags
     from harness.task import Example, Sample, Task
 
 _NAMES = {
@@ -44,6 +45,7 @@ _NAMES = {
     "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
     "harness.record": ("Record", "read_results", "read_samples"),
     "harness.loading": ("load_task",),
+    "harness.tagged": ("distinct", "text_from_tags"),
     "harness.task": ("Example", "Sample", "Task"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -69,6 +71,7 @@ __all__ = [
     "answer_line",
     "classification_results",
     "constraint_fault",
+    "distinct",
     "entity_f1",
     "entity_precision",
     "entity_recall",
@@ -89,6 +92,7 @@ __all__ = [
     "read_results",
     "read_samples",
     "strict",
+    "text_from_tags",
 ]
 
 

@@ -33,17 +33,25 @@ def load_hub_dataset(
     try:
         if files is None:
             return load_dataset(str(local), **options) if local else load_dataset(repository, revision=revision, **options)
-        root = str(local) if local else f"hf://datasets/{repository}@{revision.replace('/', '%2F')}"
+        paths = {split: str(local / path) if local else _file(repository, revision, path) for split, path in files.items()}
         reader = _READERS[Path(next(iter(files.values()))).suffix]
-        return load_dataset(reader, data_files={split: f"{root}/{path}" for split, path in files.items()}, **options)
+        return load_dataset(reader, data_files=paths, **options)
     except Exception as error:  # the client and the readers raise many kinds; each is the user's to mend
         raise cannot_be_had(repository, revision, error, local) from error
+
+
+def _file(repository: str, revision: str, path: str) -> str:
+    """A file of a repository in the Hub's own cache: fetched once, and there without a network from then on."""
+    from huggingface_hub import hf_hub_download
+
+    return hf_hub_download(repository, path, repo_type="dataset", revision=revision)
 
 
 def cannot_be_had(repository: str, revision: str, error: BaseException, local: Path | None = None) -> UserError:
     """The one line for a data set that could not be read: which, why, and the way round."""
     name = f"{repository}@{revision[:20]}" if revision else repository
-    said = redact(f"{type(error).__name__}: {one_line(error, 150)}")
+    first = next((one for one in reversed(list(_chain(error))) if _fetching(one)), error)  # the client wraps what went wrong
+    said = redact(f"{type(first).__name__}: {one_line(first, 150)}")
     if local is not None:
         return UserError(f"data set {name}: its copy in {local} cannot be read: {said}; copy the whole repository again")
     cause, mend = _cause(error, repository)
@@ -55,10 +63,11 @@ def comes_from_the_hub(error: BaseException) -> bool:
     """Whether an error is about fetching data, not about what is done with them."""
     from datasets.exceptions import DatasetsError
 
-    return any(
-        isinstance(one, (ConnectionError, TimeoutError, DatasetsError)) or type(one).__module__.split(".")[0] in _FETCHING
-        for one in _chain(error)
-    )
+    return any(isinstance(one, DatasetsError) or _fetching(one) for one in _chain(error))
+
+
+def _fetching(error: BaseException) -> bool:
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in _FETCHING
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -76,19 +85,24 @@ def _cause(error: BaseException, repository: str) -> tuple[str, str]:
     text = " ".join(str(one) for one in _chain(error)).lower()
     if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in _chain(error)):
         return "the disk is full", "make room, or set HF_HOME to another disk"
-    if "GatedRepoError" in names or "gated" in text:
+    if "GatedRepoError" in names or "gated dataset" in text:
         terms = f"accept its terms on https://huggingface.co/datasets/{repository} and set HF_TOKEN to a token of yours"
         return "its owner lets only those read it who accepted its terms", terms
-    if "RevisionNotFoundError" in names:
-        return "the Hub has no such revision", "ask for another revision"
-    if names & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
-        return "the Hub has no such data set, or hides it from you", "check the id (a private one needs HF_TOKEN)"
-    if "EntryNotFoundError" in names or "RemoteEntryNotFoundError" in names or "FileNotFoundError" in names:
-        return "the repository has no such file", "check the names in the task"
-    if "OfflineModeIsEnabled" in names or "offline" in text:
+    if "OfflineModeIsEnabled" in names or "offline mode" in text or "offlinemode" in text:
         return "HF_HUB_OFFLINE forbids asking the Hub", "unset it"
-    if "scripts are no longer supported" in text:
-        return "it is read by a script, which is never run", "name its files"
     if busy := sorted(status for status in statuses if isinstance(status, int) and (status >= 500 or status == 429)):
         return f"the Hub answered {busy[0]}", "run again: what was fetched is kept"
-    return "the Hub does not answer", "check the network and run again (what was fetched is kept)"
+    if (
+        names & {"ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "RemoteProtocolError", "LocalEntryNotFoundError"}
+        or "couldn't reach" in text
+    ):
+        return "the Hub does not answer", "check the network and run again (what was fetched is kept)"
+    if "RevisionNotFoundError" in names or "revision not found" in text:
+        return "the Hub has no such revision", "ask for another revision"
+    if names & {"RepositoryNotFoundError", "DatasetNotFoundError"} or "repository not found" in text:
+        return "the Hub has no such data set, or hides it from you", "check the id (a private one needs HF_TOKEN)"
+    if names & {"EntryNotFoundError", "RemoteEntryNotFoundError", "FileNotFoundError"}:
+        return "the repository has no such file", "check the names in the task"
+    if "scripts are no longer supported" in text:
+        return "it is read by a script, which is never run", "name its files"
+    return "it cannot be read", "check the names in the task"

@@ -185,11 +185,11 @@ class _Reader:
                 raise UserError(f"{self.where(key, settings)}: setting '{key}' must be a finite number, not {value}")
         return {key: _frozen(value) for key, value in settings.items()}
 
-    def whole(self, key: str, task: dict) -> int | None:
+    def whole(self, key: str, task: dict, flag: int | None = None) -> int | None:
         """A task's `test_limit` or `max_new_tokens`."""
-        value = task.get(key)
+        value = task.get(key) if flag is None else flag
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            where = self.where(key, task) if isinstance(task, LinedDict) else f"--{key.replace('_', '-')}"
+            where = self.where(key, task) if flag is None else f"--{key.replace('_', '-')}"
             raise UserError(f"{where}: {key} must be a whole number above zero, not {one_line(repr(value), 40)}")
         return value
 
@@ -280,7 +280,7 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
                     seed=seed,
                     settings=reader.settings(method, task),
                     label=str(method.get("label") or ""),
-                    test_limit=reader.whole("test_limit", flags if "test_limit" in flags else task),
+                    test_limit=reader.whole("test_limit", task, flags.get("test_limit")),
                     data=data,
                     max_new_tokens=reader.whole("max_new_tokens", task),
                 )

@@ -9,44 +9,42 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Features, Value
 
-from tunebench import answer_line, entity_results, load_hub_dataset
+from tunebench import answer_line, distinct, entity_results, load_hub_dataset, text_from_tags
 
-__all__ = ["answer_line", "load", "process_results"]
+__all__ = ["answer_line", "load", "process_results", "process_transfer"]
 
 _HERE = Path(__file__).resolve().parent
-_TYPES = ("NAME", "DATE", "MEDICATION", "DOSAGE", "CONDITION")
-#: signs that stand without a blank before them, behind them, or on either side
-_NONE_BEFORE, _NONE_BEHIND = set(",.;:)]%-/'"), set("([-/'")
+_SPLITS = ("train", "validation", "test")
+_BUNDLED = ("NAME", "DATE", "MEDICATION", "DOSAGE", "CONDITION")
 _FEATURES = Features(
     {"text": Value("string"), "entities": [{"start": Value("int32"), "end": Value("int32"), "type": Value("string")}]}
 )
 
 
-def load(tunebench: dict, train_on: str, data_dir: str = "", **_: object) -> DatasetDict:
-    """Splits train and validation of the bundled task `train_on`, and test of the published set; columns text, entities."""
+def load(tunebench: dict, train_on: str = "", data_dir: str = "", **_: object) -> DatasetDict:
+    """The published splits with the columns text and entities, every sentence once. `train_on` takes training and validation
+    from a bundled task's files instead; a disease is called what that task calls it."""
     source = tunebench["source"]
-    files = {"test": "ncbi_disease/test/0000.parquet"}
-    rows = load_hub_dataset(source["id"], source["revision"], data_dir, data_files=files)["test"]
-    splits = {"test": [sentence(row["tokens"], row["ner_tags"]) for row in rows]}
-    for split in ("train", "validation"):
+    kind = "CONDITION" if train_on else "DISEASE"
+    names = ("O", f"B-{kind}", f"I-{kind}")
+    wanted = ("test",) if train_on else _SPLITS
+    files = {split: f"ncbi_disease/{split}/0000.parquet" for split in wanted}
+    rows = load_hub_dataset(source["id"], source["revision"], data_dir, files)
+    splits = {
+        split: [text_from_tags(row["tokens"], [names[tag] for tag in row["ner_tags"]]) for row in rows[split]] for split in wanted
+    }
+    if not train_on:
+        splits = distinct(splits, (kind,))
+    for split in ("train", "validation") if train_on else ():
         lines = (_HERE.parent / train_on / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
         splits[split] = [{"text": row["text"], "entities": row["entities"]} for row in map(json.loads, lines)]
     return DatasetDict({split: Dataset.from_list(part, features=_FEATURES) for split, part in splits.items()})
 
 
-def sentence(tokens: list[str], tags: list[int]) -> dict:
-    """Tokens joined as they would be printed, and each disease as a CONDITION with its characters."""
-    text, entities = "", []
-    for number, (token, tag) in enumerate(zip(tokens, tags, strict=True)):
-        glued = number == 0 or token[0] in _NONE_BEFORE or tokens[number - 1][-1] in _NONE_BEHIND
-        text += token if glued else f" {token}"
-        if tag == 1 or (tag == 2 and not (number and tags[number - 1])):
-            entities.append({"start": len(text) - len(token), "end": len(text), "type": "CONDITION"})
-        elif tag == 2:
-            entities[-1]["end"] = len(text)
-    return {"text": text, "entities": entities}
-
-
 def process_results(doc: dict, results: list) -> dict:
+    return entity_results(doc, results, ("DISEASE",))
+
+
+def process_transfer(doc: dict, results: list) -> dict:
     """Only conditions count: the set marks nothing else, so other types are neither right nor wrong."""
-    return entity_results(doc, results, _TYPES, scored=("CONDITION",))
+    return entity_results(doc, results, _BUNDLED, scored=("CONDITION",))
