@@ -55,6 +55,29 @@ def _matrix_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _tasks_commands(commands: Any) -> None:
+    check = commands.add_parser("check", help="everything that is wrong with a task, or with those of a folder")
+    check.add_argument("target", metavar="NAME|DIR", help="a task by name, or a folder with tasks")
+    new = commands.add_parser("new", help="make a task from a CSV, TSV or JSON lines file")
+    new.add_argument("name", metavar="NAME", help="the task's name: letters, digits and _")
+    new.add_argument("--from", dest="source", type=Path, required=True, metavar="FILE", help="a .csv, .tsv or .jsonl file")
+    new.add_argument("--text", default="text", metavar="COLUMN", help="the column with the text (default: text)")
+    new.add_argument("--label", metavar="COLUMN", help="the column with one of a few labels: a classification task")
+    new.add_argument(
+        "--entities", nargs="?", const="entities", metavar="COLUMN",
+        help="the column with entities (start, end, type): a task of finding them; JSON lines only",
+    )  # fmt: skip
+    new.add_argument("--to", type=Path, default=Path("my_tasks"), metavar="DIR", help="where NAME/ is made (default: my_tasks)")
+    new.add_argument("--licence", default="unknown", metavar="NAME", help="the licence of the text, as CC-BY-4.0")
+    new.add_argument("--redistribute", action="store_true", help="reports and samples may show the text")
+    for parser in (check, new):
+        parser.add_argument(
+            "--include-path", action="append", default=argparse.SUPPRESS, metavar="DIR", help="a folder with tasks of yours"
+        )
+        parser.add_argument("--data-dir", type=Path, metavar="DIR", help="local copies of Hub data sets, as DIR/owner/name")
+        parser.add_argument("--model", metavar="ID", help="whose context prompts must fit in (default: the embedded model)")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from tunebench import __version__
@@ -73,8 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument(
         "results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)"
     )
-    tasks = commands.add_parser("tasks", help="list the tasks")
+    tasks = commands.add_parser("tasks", help="list the tasks; check one; start one from a file")
     tasks.add_argument("--include-path", action="append", default=[], metavar="DIR", help="a folder with tasks of yours")
+    _tasks_commands(tasks.add_subparsers(dest="tasks_command", metavar="check|new", parser_class=_Parser))
     judge = commands.add_parser("judge", help="let a chat model compare two methods' answers (asks a service; off by default)")
     judge.add_argument("results", type=Path, nargs="?", default=Path(DEFAULT_RESULTS), help="a results folder (default: results)")
     judge.add_argument("--methods", type=_names, required=True, metavar="X,Y", help="two methods, by name, label or cell id")
@@ -131,14 +155,18 @@ def _resolved(arguments: argparse.Namespace, matrix: Any, compute: Any) -> list:
     from harness.paths import task_folders
     from harness.resolve import resolve
 
-    folders = task_folders(arguments.include_path)
-    data_dir = arguments.data_dir.expanduser().resolve() if arguments.data_dir else None
-    if data_dir is not None and not data_dir.is_dir():
+    return resolve(matrix, compute, arguments.results, task_folders(arguments.include_path), _data_dir(arguments))
+
+
+def _data_dir(arguments: argparse.Namespace) -> Path | None:
+    folder = arguments.data_dir.expanduser().resolve() if arguments.data_dir else None
+    if folder is not None and not folder.is_dir():
         raise UserError(f"--data-dir {arguments.data_dir} is not a folder")
-    return resolve(matrix, compute, arguments.results, folders, data_dir)
+    return folder
 
 
 def _run(arguments: argparse.Namespace, write_report: Report) -> int:
+    from harness import contamination
     from harness.display import Board
     from harness.hardware import choose_compute
     from harness.runner import hush, results_lock, run
@@ -148,6 +176,7 @@ def _run(arguments: argparse.Namespace, write_report: Report) -> int:
     compute = choose_compute(arguments.device, arguments.precision, arguments.workers)
     with results_lock(arguments.results):
         cells = _resolved(arguments, matrix, compute)
+        contamination.update(cells, arguments.results)
         with Board(workers=compute.workers, description=matrix.description) as board:
             for note in dict.fromkeys(note for cell in cells for note in cell.facts.notes):
                 board.say(note)
@@ -187,11 +216,23 @@ def _report(arguments: argparse.Namespace, write_report: Report) -> int:
 
 
 def _tasks(arguments: argparse.Namespace, write_report: Report) -> int:
-    from harness.listing import print_tasks
+    from harness.listing import print_check, print_tasks
+    from harness.matrix import DEFAULT_MODEL
     from harness.paths import task_folders
+    from harness.runner import hush
 
-    print_tasks(task_folders(arguments.include_path))
-    return 0
+    folders = task_folders(arguments.include_path)
+    if arguments.tasks_command is None:
+        print_tasks(folders)
+        return 0
+    hush()
+    model = arguments.model or DEFAULT_MODEL
+    if arguments.tasks_command == "check":
+        return 0 if print_check(arguments.target, folders, _data_dir(arguments), model) else 1
+    from harness.newtask import new_task
+
+    made = new_task(arguments, folders)
+    return 0 if print_check(str(made), folders, None, model) else 1
 
 
 def _methods(arguments: argparse.Namespace, write_report: Report) -> int:

@@ -29,6 +29,43 @@ def print_tasks(folders: Sequence[Path]) -> None:
     print("Any task of lm-eval's own catalogue that has a training split works by its name, too.")
 
 
+def print_check(target: str, folders: Sequence[Path], data_dir: Path | None, model: str) -> bool:
+    """Check a task by name, or all tasks of a folder, and print what is wrong with each; returns whether nothing is."""
+    from harness.model import find_model
+    from harness.taskcheck import check_task
+    from harness.taskfiles import find_in_catalogue, find_task_file, iter_task_files, read_task_file, unknown_task
+
+    files, broken = [], []
+    catalogue = False
+    if Path(target).is_dir():
+        for path, name, error in iter_task_files([Path(target)]):
+            broken += [str(error)] if error is not None else []
+            files += [read_task_file(path)] if name is not None else []
+        if not files and not broken:
+            raise UserError(f"{target} holds no task: no YAML in it says 'task: NAME'")
+    else:
+        file = find_task_file(target, folders)
+        if file is None:
+            file, catalogue = find_in_catalogue(target), True
+        if file is None:
+            raise unknown_task(target, folders)
+        files = [file]
+    for line in broken:
+        print(line)
+    base = find_model(model)
+    sound = not broken
+    for file in files:
+        found = check_task(file, data_dir, base, ours=not catalogue)
+        sound &= not found.faults
+        for line in found.faults:
+            print(line)
+        for line in found.remarks:
+            print(f"  remark: {line}")
+        said = f"{len(found.faults)} to mend" if found.faults else "nothing to mend"
+        print(f"{file.config['task']}: {said}{f' ({found.counts})' if found.counts else ''}")
+    return sound
+
+
 def print_methods() -> None:
     """Name, summary and needs of every installed method."""
     from harness.method import find_method, methods

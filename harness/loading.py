@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,8 @@ def load_task(
     file = find_task_file(name, folders) or find_in_catalogue(name)
     meta = check_meta(file) if file else None
     where = str(file.path) if file else f"lm-eval's task {name}"
-    extra = {**dict(data), **({"data_dir": str(data_dir)} if data_dir else {})} or None
     with quiet():
-        loaded = _load(name, file, folders, data_dir, extra, where)
+        loaded = load_lm_eval(name, file, folders, data_dir, dict(data))
     task = Task(name, loaded, meta or placeholder(), file)
     if meta is None:
         task.meta, task.notes = infer(loaded)
@@ -58,16 +57,22 @@ def load_task(
         raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
     if max_new_tokens is not None and loaded.OUTPUT_TYPE == "generate_until":
         loaded.set_config("generation_kwargs", {"max_gen_toks": max_new_tokens}, update=True)
-    _check_metrics(task)
+    check_metrics(task)
     return task
 
 
-def _load(
-    name: str, file: TaskFile | None, folders: Sequence[Path], data_dir: Path | None, extra: dict | None, where: str
+def load_lm_eval(
+    name: str,
+    file: TaskFile | None,
+    folders: Sequence[Path],
+    data_dir: Path | None,
+    data: Mapping[str, str | int] | None = None,
 ) -> Any:
-    """lm-eval's own object; whatever it or the task's data source raises, as one line."""
+    """lm-eval's own object for a task, not checked; whatever it or the task's data source raises is a `UserError` of one line."""
     from lm_eval.tasks import TaskManager
 
+    where = str(file.path) if file else f"lm-eval's task {name}"
+    extra = {**(data or {}), **({"data_dir": str(data_dir)} if data_dir else {})} or None
     repository = str(file.config.get("dataset_path") or "") if file else ""
     if file is None:
         manager = TaskManager(metadata=extra)
@@ -110,7 +115,7 @@ def _folder(file: TaskFile | None, repository: str, data_dir: Path | None) -> It
         yield Path(made)
 
 
-def _check_metrics(task: Task) -> None:
+def check_metrics(task: Task) -> None:
     """Every metric that a task declares must be one that its scoring gives, and be aggregated somehow: tried on the first
     test documents with an empty answer (a scoring function that cannot take one is left for later)."""
     where = task.file.where("metric_list") if task.file else task.where

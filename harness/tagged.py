@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.entities import fault
+from harness.similar import similar_pairs
 
 #: signs that stand without a blank before them, behind them, or on either side
 _NONE_BEFORE, _NONE_BEHIND = frozenset(",.;:)]%-/'"), frozenset("([-/'")
@@ -16,7 +17,8 @@ def text_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict[str, Any]
 
     An ``I-`` that continues nothing of its type begins an entity (as in seqeval's default mode).
     """
-    text, entities, before = "", [], "O"
+    entities: list[dict[str, Any]] = []
+    text, before = "", "O"
     for number, (token, tag) in enumerate(zip(tokens, tags, strict=True)):
         glued = number == 0 or token[0] in _NONE_BEFORE or tokens[number - 1][-1] in _NONE_BEHIND
         text += token if glued else f" {token}"
@@ -29,15 +31,21 @@ def text_from_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict[str, Any]
 
 
 def distinct(splits: Mapping[str, Iterable[dict]], types: Sequence[str] = ()) -> dict[str, list[dict]]:
-    """The documents of each split, every `text` once: a text of the test split is not trained on, one of validation neither.
-    With `types`, documents whose entities an answer could not say (`fault`) are left out."""
+    """The documents of each split, every `text` once: what stands in the test split, or nearly (`similar_pairs`), is neither
+    trained on nor in the validation split, and what stands in that is not trained on. With `types`, documents whose entities
+    an answer could not say (`fault`) are left out."""
     seen: set[str] = set()
+    before: list[str] = []
     found: dict[str, list[dict]] = {}
     for split in sorted(splits, key=["test", "validation", "train"].index):
-        found[split] = []
+        fresh = []
         for doc in splits[split]:
             known = " ".join(doc["text"].split()).lower()
             if known and known not in seen and not (types and fault(doc, types)):
                 seen.add(known)
-                found[split].append(doc)
+                fresh.append(doc)
+        texts = [doc["text"] for doc in fresh]
+        near = {position for _, position, _ in similar_pairs(before, texts)}
+        found[split] = [doc for position, doc in enumerate(fresh) if position not in near]
+        before += texts
     return found

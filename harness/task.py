@@ -184,12 +184,13 @@ class Task:
         found = [constraints.constraint_fault(constraints.without_gaps(one)) for one in doc["constraints"]]
         return next((wrong for wrong in found if wrong), None)
 
-    def _gold(self, doc: dict, split: str, doc_id: int) -> int | str | None:
-        """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused."""
+    def gold(self, doc: dict, split: str, doc_id: int, checked: bool = False) -> int | str | None:
+        """The index of the right choice, or the target text; None where the label is hidden. Other labels are refused, and so are
+        faulty entities and constraints, unless they are `checked` already."""
         target = self.lm_eval.doc_to_text(doc) if self.lm_eval.multiple_input else self.lm_eval.doc_to_target(doc)
         if isinstance(target, list) and self.meta.kind != "instruction":
             target = target[0] if target else None
-        if wrong := self._fault(doc):
+        if not checked and (wrong := self._fault(doc)):
             raise UserError(f"{self.where}: document {doc_id} of the {split} split: {wrong}")
         if self.meta.kind == "instruction":  # with nothing to compare with there may still be something to obey
             return str(target) if target else "" if constraints_of(doc) else None
@@ -214,7 +215,7 @@ class Task:
         found = []
         self.lm_eval.set_fewshot_seed(_FEWSHOT_SEED)
         for doc_id, doc in enumerate(self.docs(split)):
-            gold = self._gold(doc, split, doc_id)
+            gold = self.gold(doc, split, doc_id)
             if gold is None or gold == "":
                 raise UserError(f"{self.where}: document {doc_id} of the {split} split has no label")
             with self._not_its_own_example():
@@ -230,18 +231,21 @@ class Task:
             found.append(Example(prompt, completion, doc_id, self.text(doc), ends, label))
         return found
 
+    def chosen(self, split: str, limit: int | None = None) -> Sequence[int]:
+        """The numbers of a split's documents, or the fixed `limit` of them that a cell is asked."""
+        every = range(len(self.docs(split)))
+        if limit is None or limit >= len(every):
+            return every
+        return sorted(sorted(every, key=lambda i: hashlib.sha256(f"{self.name}:{i}".encode()).digest())[:limit])
+
     def samples(self, template: ChatTemplate | None, split: str = "test", limit: int | None = None) -> list[Sample]:
         """The split's documents as requests. `limit` takes a fixed pseudo-random subset, the same for every method."""
-        docs = self.docs(split)
-        chosen: Sequence[int] = range(len(docs))
-        if limit is not None and limit < len(docs):
-            ranked = sorted(chosen, key=lambda i: hashlib.sha256(f"{self.name}:{i}".encode()).digest())
-            chosen = sorted(ranked[:limit])
+        docs, chosen = self.docs(split), self.chosen(split, limit)
         self.lm_eval.set_fewshot_seed(_FEWSHOT_SEED)
         found = []
         for doc_id in chosen:
             doc = docs[doc_id]
-            gold = self._gold(doc, split, doc_id)
+            gold = self.gold(doc, split, doc_id)
             context = self._context(doc, template)
             choices = tuple(self.lm_eval.doc_to_choice(doc)) if self._is_choice() else ()
             found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,7 +26,7 @@ class TaskMeta(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     main_metric: str
-    licence: str
+    licence: str = Field(min_length=1)
     kind: Kind
     chance: float = Field(ge=0, le=1)
     chat_template: bool
@@ -48,27 +49,42 @@ class TaskMeta(BaseModel):
         return self
 
 
+def meta_block(file: TaskFile) -> Any:
+    """The block ``metadata.tunebench`` as it stands; None where there is none."""
+    metadata = file.config.get("metadata")
+    return metadata.get("tunebench") if isinstance(metadata, dict) else None
+
+
 def check_meta(file: TaskFile) -> TaskMeta | None:
     """The task's ``metadata.tunebench`` block, strictly; None where it has none. Needs no import of lm-eval."""
-    metadata = file.config.get("metadata")
-    block = metadata.get("tunebench") if isinstance(metadata, dict) else None
+    block = meta_block(file)
     if block is None:
         return None
     try:
         return TaskMeta.model_validate(block)
     except ValidationError as error:
-        # a misspelt key is also a missing one: the misspelling is what to mend
-        first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
-        path = [str(part) for part in first["loc"]]
+        raise UserError(meta_faults(file, error)[0]) from error
+
+
+def meta_faults(file: TaskFile, error: ValidationError) -> list[str]:
+    """Everything that is wrong with the block, a line each with file and line; misspelt keys first."""
+    faults = []
+    wrongs = sorted(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
+    misspelt = [str(wrong["loc"][-1]) for wrong in wrongs if wrong["type"] == "extra_forbidden"]
+    for wrong in wrongs:
+        path = [str(part) for part in wrong["loc"]]
         key = ".".join(path)
-        if first["type"] == "extra_forbidden":
-            said = str(unknown("key", key if len(path) == 1 else path[-1], (TaskMeta if len(path) == 1 else Source).model_fields))
-        elif first["type"] == "missing":
+        if wrong["type"] == "extra_forbidden":
+            said = str(unknown("key", path[-1], (TaskMeta if len(path) == 1 else Source).model_fields))
+        elif wrong["type"] == "missing":
+            if difflib.get_close_matches(path[-1], misspelt):
+                continue  # a misspelt key is also a missing one: the misspelling is what to mend
             said = f"key '{key}' is missing"
             path.pop()
         else:
-            said = f"'{key}': {first['msg']}" if path else first["msg"]
-        raise UserError(f"{file.where('metadata', 'tunebench', *path)}: metadata.tunebench: {said}") from error
+            said = f"'{key}': {wrong['msg']}" if path else wrong["msg"]
+        faults.append(f"{file.where('metadata', 'tunebench', *path)}: metadata.tunebench: {said}")
+    return faults
 
 
 def placeholder() -> TaskMeta:

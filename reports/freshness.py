@@ -21,8 +21,11 @@ def mark(results: Path) -> None:
 
 
 def _sources(results: Path) -> str:
-    records = [(path.parent.name, path.name, file_digest(path)) for path in sorted(results.glob("cells/*/record*.json"))]
+    records: list[tuple[str, ...]] = [
+        (path.parent.name, path.name, file_digest(path)) for path in sorted(results.glob("cells/*/record*.json"))
+    ]
     records += [("judge", path.name, file_digest(path)) for path in sorted(results.glob("judge/*.json")) if path.is_file()]
+    records += [(path.name, file_digest(path)) for path in [results / "contamination.json"] if path.is_file()]
     run = results / "run.json"
     code = code_digest(Path(__file__).parent.glob("*.py"))
     return digest([records, file_digest(run) if run.exists() else "", code, versions(["matplotlib", "pandas"])])

@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.record import atomic_write
 from reports import (
     compute_plot,
+    contamination,
     detail_plots,
     endmatter,
     entities,
@@ -63,6 +64,7 @@ def write_report(results: Path) -> Path:
         _group_section(number, group, stems[number - 1], look, results / "plots") for number, group in enumerate(groups, start=1)
     ]
     parts += judged.section(results)
+    parts += contamination.section(results, every)
     parts += [
         "## Notes\n\n" + endmatter.notes(run, every),
         "## Environment\n\n" + endmatter.environment(every),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -22,7 +23,10 @@ def local_copy(tmp_path) -> Path:
     home = tmp_path / "mteb" / "financial_phrasebank"
     features = Features({"text": Value("string"), "label": ClassLabel(names=list(NAMES))})
     for part, start in (("train", 0), ("test", 60)):
-        rows = [{"text": f"Made-up sentence number {i}.", "label": NAMES[i % 3]} for i in range(start, start + 60)]
+        rows = [
+            {"text": f"{hashlib.sha256(str(i).encode()).hexdigest()[:40]} made up", "label": NAMES[i % 3]}
+            for i in range(start, start + 60)
+        ]
         rows.append({"text": "Said twice, judged twice.", "label": int(part == "train")})
         rows.append({"text": "Said  twice,\njudged alike.", "label": 0})
         target = home / "sentences_allagree" / f"{part}-00000-of-00001.parquet"
@@ -59,7 +63,7 @@ def test_the_transfer_task_trains_on_bundled_sentences_and_tests_on_the_others(l
     task = load_task("financial_phrasebank_transfer", [shipped("tasks")], local_copy)
     bundled = load_task("financial_sentiment", [shipped("tasks")])
     assert {d["text"] for d in task.docs("train")} == {d["text"] for d in bundled.docs("train")}
-    assert all("ade-up" in d["text"] or "Said" in d["text"] for d in task.docs("test"))
+    assert all("made up" in d["text"] or "Said" in d["text"] for d in task.docs("test"))
     assert not task.meta.redistribute
 
 

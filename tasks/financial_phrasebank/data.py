@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from tunebench import load_hub_dataset
+from tunebench import distinct, load_hub_dataset
 
 _HERE = Path(__file__).resolve().parent
 _NAMES = ("negative", "neutral", "positive")
@@ -19,7 +19,7 @@ _TEST, _VALIDATION = 0.25, 0.10
 
 def load(configuration: str, tunebench: dict, train_on: str = "", data_dir: str = "", **_: object) -> DatasetDict:
     """Splits train, validation, test with the columns text and label (a name). Repeated sentences are kept once; one with
-    two labels is dropped. `train_on` takes training and validation from a bundled task's files instead."""
+    two labels is dropped; what is nearly a test sentence is not trained on. `train_on` takes training and validation from a bundled task's files instead."""
     source = tunebench["source"]
     rows = _rows(configuration, source["id"], source["revision"], data_dir)
     labels: dict[str, set[str]] = {}
@@ -39,6 +39,7 @@ def load(configuration: str, tunebench: dict, train_on: str = "", data_dir: str 
         for split in ("train", "validation"):
             lines = (_HERE.parent / train_on / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
             splits[split] = [{"text": row["text"], "label": row["label"]} for row in map(json.loads, lines)]
+    splits = distinct(splits)
     for part in splits.values():
         part.sort(key=lambda row: hashlib.sha256(f"order {row['text']}".encode()).digest())
     return DatasetDict({split: Dataset.from_list(part) for split, part in splits.items()})
