@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.matrix import Cell, Matrix, read_matrix
     from harness.method import CannotDo, Fitted, Method, Settings, Work
     from harness.record import Record, read_results, read_samples
+    from harness.rows import read_splits
     from harness.tagged import distinct, text_from_tags
     from harness.task import Example, Sample, Task
 
@@ -44,6 +45,7 @@ _NAMES = {
     "harness.matrix": ("Cell", "Matrix", "read_matrix"),
     "harness.method": ("CannotDo", "Fitted", "Method", "Settings", "Work"),
     "harness.record": ("Record", "read_results", "read_samples"),
+    "harness.rows": ("read_splits",),
     "harness.loading": ("load_task",),
     "harness.tagged": ("distinct", "text_from_tags"),
     "harness.task": ("Example", "Sample", "Task"),
@@ -91,6 +93,7 @@ __all__ = [
     "read_matrix",
     "read_results",
     "read_samples",
+    "read_splits",
     "strict",
     "text_from_tags",
 ]

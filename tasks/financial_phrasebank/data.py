@@ -18,8 +18,9 @@ _TEST, _VALIDATION = 0.25, 0.10
 
 
 def load(configuration: str, tunebench: dict, train_on: str = "", data_dir: str = "", **_: object) -> DatasetDict:
-    """Splits train, validation, test with the columns text and label (a name). Repeated sentences are kept once; one with
-    two labels is dropped; what is nearly a test sentence is not trained on. `train_on` takes training and validation from a bundled task's files instead."""
+    """Splits train, validation, test with the columns text and label (a name). Repeated sentences are kept once, one with two
+    labels is dropped, and what is nearly a test sentence is not trained on. `train_on` takes training and validation from a
+    bundled task's files instead."""
     source = tunebench["source"]
     rows = _rows(configuration, source["id"], source["revision"], data_dir)
     labels: dict[str, set[str]] = {}
