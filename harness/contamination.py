@@ -58,10 +58,8 @@ def overlap(train: Iterable[str], test: Sequence[str], run: int = RUN) -> dict[s
 
 
 def content(task: Task, doc: Mapping[str, Any]) -> str:
-    """A document's own words: what the task names for this (lm-eval's ``doc_to_decontamination_query``), else the columns that
-    its prompt shows, else the prompt."""
-    if task.config.should_decontaminate and task.config.doc_to_decontamination_query:
-        return str(task.lm_eval.doc_to_decontamination_query(doc))
+    """A document's own words: the columns that its prompt shows, without what the template adds; else the prompt. (lm-eval's
+    ``doc_to_decontamination_query`` is not asked: 0.4.13 evaluates a rendered one as Python.)"""
     prompt = task.text(dict(doc))
     shown = [value.strip() for value in doc.values() if isinstance(value, str) and value.strip() and value.strip() in prompt]
     longest = [value for value in shown if not any(value != other and value in other for other in shown)]

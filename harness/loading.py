@@ -15,7 +15,7 @@ from harness.hub import cannot_be_had, comes_from_the_hub
 from harness.instruction_scores import METRICS as INSTRUCTION_METRICS
 from harness.task import Task, quiet
 from harness.taskfiles import TaskFile, find_in_catalogue, find_task_file, unknown_task
-from harness.taskmeta import check_meta, infer, placeholder
+from harness.taskmeta import check_meta, infer
 
 #: test documents on which a task's metrics are looked for
 _TRIED = 20
@@ -46,10 +46,10 @@ def load_task(
     where = str(file.path) if file else f"lm-eval's task {name}"
     with quiet():
         loaded = load_lm_eval(name, file, folders, data_dir, dict(data))
-    task = Task(name, loaded, meta or placeholder(), file)
+    guessed: list[str] = []
     if meta is None:
-        task.meta, task.notes = infer(loaded)
-        task.notes = [f"task '{name}' states no metadata.tunebench; inferred: {note}" for note in task.notes]
+        meta, guessed = infer(loaded)
+    task = Task(name, loaded, meta, file, [f"task '{name}' states no metadata.tunebench; inferred: {one}" for one in guessed])
     task.notes += task.set_aside()
     known = set(loaded.aggregation())
     if task.meta.main_metric not in known:

@@ -20,7 +20,7 @@ from harness.matrix import Cell, Matrix
 from harness.method import Method, make_method
 from harness.model import BaseModel, describe, find_model
 from harness.process import now, redact
-from harness.taskfiles import find_task_file, unknown_task
+from harness.taskfiles import find_in_catalogue, find_task_file, unknown_task
 from harness.taskmeta import check_meta
 
 
@@ -90,7 +90,7 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
         job = Job(
             cell=cell,
             results=str(results),
-            folders=tuple(map(str, folders)),
+            folders=tuple(map(str, _folders(cell.task, folders))),
             data_dir=str(data_dir) if data_dir else None,
             compute=compute,
             base=base,
@@ -110,6 +110,13 @@ def resolve(matrix: Matrix, compute: Compute, results: Path, folders: Sequence[P
         )
         found.append(Resolved(job, facts[key], method, score_key(keys["predict"], facts[key].references, facts[key].metric_code)))
     return found
+
+
+def _folders(task: str, folders: Sequence[Path]) -> list[Path]:
+    """Where a cell's process looks for its task: for one of lm-eval's own its folder, too, so that thousands of files are not
+    looked through again."""
+    found = None if find_task_file(task, folders) else find_in_catalogue(task)
+    return [*folders, *([found.path.parent] if found else [])]
 
 
 def _refuse_twins(cells: Sequence[Cell]) -> None:

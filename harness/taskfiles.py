@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -128,6 +129,7 @@ def find_task_file(name: str, folders: Sequence[Path]) -> TaskFile | None:
     return None
 
 
+@functools.cache
 def find_in_catalogue(name: str) -> TaskFile | None:
     """The YAML of lm-eval's own catalogue that defines `name`; None where no file says so (a task written in Python, say).
     Only files that hold the name's line are parsed: there are thousands."""

@@ -87,10 +87,6 @@ def meta_faults(file: TaskFile, error: ValidationError) -> list[str]:
     return faults
 
 
-def placeholder() -> TaskMeta:
-    return TaskMeta(main_metric="", licence="", kind="generation", chance=0, chat_template=False, redistribute=False, version=1)
-
-
 def infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
     """What can be told of a task that carries no block of ours, and how each guess is said."""
     metrics = list(loaded.aggregation())

@@ -124,6 +124,6 @@ Made from `{source}` by `tunebench tasks new`. Fill in what only you know.
 |---|---|
 {counts}
 
-The splits are fixed by a hash of each text, labels in the same shares; nearly equal texts stand in one split. `SHA256SUMS` has the
-files' hashes. Rows left out: {left_out}.
+The splits are fixed by a hash of each text, labels in the same shares; nearly equal texts stand in one split. `SHA256SUMS` has
+the files' hashes. Rows left out: {left_out}.
 """
