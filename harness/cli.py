@@ -232,7 +232,10 @@ def _tasks(arguments: argparse.Namespace, write_report: Report) -> int:
     from harness.newtask import new_task
 
     made = new_task(arguments, folders)
-    return 0 if print_check(str(made), folders, None, model) else 1
+    if not print_check(str(made), folders, None, model):
+        return 1
+    print(f"try it: tunebench run --include-path {made.parent} --tasks {made.name} --methods majority,zero_shot,lora")
+    return 0
 
 
 def _methods(arguments: argparse.Namespace, write_report: Report) -> int:

@@ -288,7 +288,8 @@ def build_matrix(raw: dict, source: str = "", lines: dict[str, int] | None = Non
     if not cells:
         raise UserError(f"{source or 'the command line'}: no task runs any of these methods: {', '.join(sorted(stated))}")
     unique = tuple(dict.fromkeys(cells))
-    return Matrix(unique, usd_per_hour, source, str(raw.get("description") or ""), lines or {})
+    as_written = not {"tasks", "methods"} & flags.keys()  # what a file says of itself holds for its own tasks and methods
+    return Matrix(unique, usd_per_hour, source, str(raw.get("description") or "") if as_written else "", lines or {})
 
 
 def read_matrix(path: Path, overrides: dict | None = None) -> Matrix:
