@@ -64,7 +64,7 @@ def _labelled(rows: list[tuple[int, dict]], source: Path, arguments: argparse.Na
         raise UserError(f"{source}:1: '{arguments.label}' holds {len(counts)} labels, {_MOST_LABELS} at most: is it the label?")
     if rare := [f"{label} ({count})" for label, count in sorted(counts.items()) if count < _LEAST]:
         mend = f"every label needs {_LEAST}: add rows, or join labels"
-        raise UserError(f"{source}: too few rows of {', '.join(rare[:5])}; {mend}")
+        raise UserError(f"{source}:1: too few rows of {', '.join(rare[:5])}; {mend}")
     return docs
 
 
@@ -79,7 +79,7 @@ def _with_entities(rows: list[tuple[int, dict]], source: Path, arguments: argpar
         docs.append((line, {"text": text, "entities": [_entity(one, text, f"{source}:{line}") for one in listed]}))
     types = sorted({one["type"] for _, doc in docs for one in doc["entities"]})
     if not types:
-        raise UserError(f"{source}: no row has an entity: is '{arguments.entities}' the column?")
+        raise UserError(f"{source}:1: no row has an entity: is '{arguments.entities}' the column?")
     for line, doc in docs:
         if wrong := fault(doc, types):
             raise UserError(f"{source}:{line}: {wrong}")
@@ -174,7 +174,7 @@ def _entities(splits: dict[str, list[dict]], arguments: argparse.Namespace) -> d
     types = sorted({one["type"] for part in splits.values() for doc in part for one in doc["entities"]})
     fit = [doc for doc in splits["train"] if doc["entities"] and "\n" not in doc["text"] and not re.search(r"[{}]", doc["text"])]
     if not fit:
-        raise UserError(f"{arguments.source}: no training text of one line has an entity to show in the prompt: add rows")
+        raise UserError(f"{arguments.source}:1: no training text of one line has an entity to show in the prompt: add rows")
     shown = min(fit, key=lambda doc: (-len({one["type"] for one in doc["entities"]}), len(doc["text"])))
     splits["train"].remove(shown)
     prompt = f"{shown['text']} -> {answer_line(shown)}\n{{{{text}}}} ->"
@@ -193,7 +193,7 @@ def _write(
         f"{split}.jsonl": "".join(json.dumps(doc, ensure_ascii=False) + "\n" for doc in part) for split, part in splits.items()
     }
     if lacking := [split for split, part in splits.items() if not part]:
-        raise UserError(f"{arguments.source}: too few rows to fill the {' and '.join(lacking)} split: add rows")
+        raise UserError(f"{arguments.source}:1: too few rows to fill the {' and '.join(lacking)} split: add rows")
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {file}\n" for file, text in files.items())
     head = f"# {name}, made from {arguments.source.name} by `tunebench tasks new`; what the keys mean: docs/adding-a-task.md\n"
     facts = {
