@@ -4,60 +4,98 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness import constraints, entities
 from harness.contamination import content
 from harness.errors import UserError, one_line
-from harness.faults import DocFinder, Findings
+from harness.faults import DocFinder, Findings, own_line
 from harness.model import BaseModel, chat_template
 from harness.similar import similar_pairs
 from harness.task import Task
 
 SPLITS = ("train", "validation", "test")
+#: what to do about a fault of an entity, by a word of what `entities.fault` says
+_MENDS = {
+    "declared": "declare it there, or correct it",
+    "outside": "correct start and end (end is exclusive)",
+    "cuts": "move start and end to where words begin and end",
+    "semicolon": "shorten it, or take it out",
+    "overlaps": "keep one of the two",
+}
 
 
-def check_documents(task: Task, finder: DocFinder, found: Findings) -> tuple[dict[str, Any], bool]:
-    """Every document by itself; returns the splits that could be read, and whether all of them can be asked and scored."""
-    docs: dict[str, Any] = {}
-    sound = True
+@dataclass
+class Seen:
+    """The documents of the splits that could be read, and the numbers of those that can be asked and scored."""
+
+    docs: dict[str, Any] = field(default_factory=dict)
+    good: dict[str, list[int]] = field(default_factory=dict)
+    constant: bool = False
+    """whether prompts do not depend on the document"""
+
+    def part(self, task: Task) -> Task:
+        """The task with its good documents only."""
+        chosen = {}
+        for split, numbers in self.good.items():
+            docs = self.docs[split]
+            chosen[split] = docs.select(numbers) if hasattr(docs, "select") else [docs[number] for number in numbers]
+        return replace(task, _docs=chosen)
+
+
+def check_documents(task: Task, finder: DocFinder, found: Findings) -> Seen:
+    """Every document by itself."""
+    seen = Seen()
     for split in SPLITS:
         try:
-            docs[split] = task.docs(split)
+            seen.docs[split] = task.docs(split)
         except UserError as error:
-            sound = False
             if "has no" not in str(error):  # a split that is not named was told already
                 found.fault(finder.split(split), one_line(str(error).removeprefix(f"{task.where}: ")))
             continue
         except Exception as error:  # noqa: BLE001 (a task's own code)
-            sound = False
-            found.fault(finder.split(split), f"the {split} split cannot be read: {type(error).__name__}: {one_line(error)}")
+            said = f"the {split} split cannot be read: {type(error).__name__}: {one_line(error)}"
+            where = own_line(task.file, error) or finder.split(split)
+            found.fault(where, f"{said}: mend that, or set the split to one that the data have")
             continue
-        sound &= _check_split(task, split, docs[split], finder, found)
-    return docs, sound
+        _check_split(task, split, finder, seen, found)
+    return seen
 
 
-def _check_split(task: Task, split: str, docs: Any, finder: DocFinder, found: Findings) -> bool:
+def _check_split(task: Task, split: str, finder: DocFinder, seen: Seen, found: Findings) -> None:
+    docs = seen.docs[split]
     kinds: dict[str, list[tuple[str, str]]] = {}
     prompts: Counter[str] = Counter()
-    hidden = 0
+    answers: Counter[str] = Counter()
+    good: list[int] = []
+    hidden: list[int] = []
     for number, doc in enumerate(docs):
         faults = list(_faults(task, doc, split, prompts))
         for kind, said in faults:
             where = finder.place(split, number, doc)
             kinds.setdefault(kind, []).append((where, f"document {number} of the {split} split: {said}"))
-        hidden += not faults and task.gold(doc, split, number) is None
+        if not faults:
+            gold = task.gold(doc, split, number, checked=True)
+            (hidden if gold is None else good).append(number)
+            answers[str(gold)] += gold is not None
     for some in kinds.values():
         found.several(some)
-    if len(docs) > 1 and len(prompts) == 1 and not kinds:
-        said = f"all {len(docs)} prompts of the {split} split are the same"
-        found.fault(finder.key("doc_to_text"), f"{said}: does doc_to_text name a column ({{{{column}}}})?")
-    if hidden == len(docs) and split == "test":
+    if hidden and split == "test" and len(hidden) == len(docs):
         found.remarks.append("no document of the test split has an answer: cells will be unscored")
-    elif hidden:
-        said = f"{hidden} of {len(docs)} documents of the {split} split have no answer: fill them in, or take them out"
-        found.fault(finder.split(split), said)
-    return not kinds and not (hidden and split == "train")
+    else:
+        said = f"of the {split} split has no answer: fill it in, or take it out"
+        found.several([(finder.place(split, number, docs[number]), f"document {number} {said}") for number in hidden])
+    seen.good[split] = good
+    for name, counted, applies in (
+        ("prompt", prompts, not seen.constant),
+        ("answer", answers, task.meta.kind == "generation" and split == "train"),
+    ):
+        if applies and len(docs) > 1 and len(counted) == 1 and not kinds and counted.total() == len(docs):
+            key = "doc_to_text" if name == "prompt" else "doc_to_target"
+            said = f"all {len(docs)} {name}s of the {split} split are the same"
+            found.fault(finder.key(key), f"{said}: does {key} name a column ({{{{column}}}})?")
+            seen.constant |= name == "prompt"
 
 
 def _faults(task: Task, doc: dict, split: str, prompts: Counter[str]) -> Iterator[tuple[str, str]]:
@@ -65,13 +103,15 @@ def _faults(task: Task, doc: dict, split: str, prompts: Counter[str]) -> Iterato
     try:
         prompt = task.text(doc)
     except Exception as error:  # noqa: BLE001 (a task's own template)
-        yield "prompt", f"doc_to_text raises {type(error).__name__}: {one_line(error, 120)}"
+        yield "prompt", f"doc_to_text raises {type(error).__name__}: {one_line(error, 120)}: mend it, or the row"
         return
     prompts[prompt] += 1
     if not prompt.strip():
         yield "empty", "its prompt is empty: fill its text in, or take it out"
-    yield from _entity_faults(task, doc)
-    yield from _constraint_faults(task, doc)
+    faulty = [*_entity_faults(task, doc), *_constraint_faults(task, doc)]
+    yield from faulty
+    if faulty:
+        return
     try:
         target = task.lm_eval.doc_to_target(doc)
         task.gold(doc, split, 0, checked=True)
@@ -80,7 +120,7 @@ def _faults(task: Task, doc: dict, split: str, prompts: Counter[str]) -> Iterato
         yield "label", f"{said}; mend the label, or add it to doc_to_choice"
         return
     except Exception as error:  # noqa: BLE001 (a task's own template)
-        yield "target", f"doc_to_target raises {type(error).__name__}: {one_line(error, 120)}"
+        yield "target", f"doc_to_target raises {type(error).__name__}: {one_line(error, 120)}: mend it, or the row"
         return
     template = task.config.doc_to_target
     column = template.strip("{} ") if isinstance(template, str) and template.startswith("{{") else ""
@@ -89,18 +129,29 @@ def _faults(task: Task, doc: dict, split: str, prompts: Counter[str]) -> Iterato
 
 
 def _entity_faults(task: Task, doc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each entity's first fault; where none has one, what is wrong with them together."""
     if task.meta.kind != "entities":
         return
     try:
+        alone = True
         for one in doc["entities"]:
             mention, stated = doc["text"][one["start"] : one["end"]], one.get("text")
             if stated is not None and stated != mention:
                 said = f"entity {one['type']} at {one['start']} to {one['end']} says '{one_line(stated, 60)}'"
-                yield "offset", f"{said}, the text has '{one_line(mention, 60)}' there"
-        if wrong := entities.fault(doc, task.meta.entity_types):
-            yield "entity", wrong
+                yield "offset", f"{said}, the text has '{one_line(mention, 60)}' there: correct start and end"
+                alone = False
+            elif wrong := entities.fault({"text": doc["text"], "entities": [one]}, task.meta.entity_types):
+                yield _with_mend(wrong)
+                alone = False
+        if alone and (wrong := entities.fault(doc, task.meta.entity_types)):
+            yield _with_mend(wrong)
     except (KeyError, TypeError, ValueError) as error:
         yield "entity", f"entities need start, end and type: {type(error).__name__}: {one_line(error, 80)}"
+
+
+def _with_mend(wrong: str) -> tuple[str, str]:
+    kind, mend = next(((word, mend) for word, mend in _MENDS.items() if word in wrong), ("entity", "correct it"))
+    return kind, f"{wrong}: {mend}"
 
 
 def _constraint_faults(task: Task, doc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -114,17 +165,14 @@ def _constraint_faults(task: Task, doc: Mapping[str, Any]) -> Iterator[tuple[str
             yield "constraint", wrong
 
 
-def check_overlap(task: Task, finder: DocFinder, docs: Mapping[str, Any], found: Findings) -> None:
+def check_overlap(task: Task, finder: DocFinder, seen: Seen, found: Findings) -> None:
     """Documents that stand in two splits, as they are or nearly."""
-    try:
-        texts = {split: [content(task, doc) for doc in docs[split]] for split in SPLITS}
-    except Exception:  # noqa: BLE001 (a prompt that raises was told)
-        return
+    texts = {split: [_content(task, doc) for doc in docs] for split, docs in seen.docs.items()}
     for first, second in (("train", "test"), ("train", "validation"), ("validation", "test")):
         same, near = [], []
-        for one, other, value in similar_pairs(texts[first], texts[second]):
-            where = finder.place(second, other, docs[second][other])
-            twin = finder.place(first, one, docs[first][one])
+        for one, other, value in similar_pairs(texts.get(first, []), texts.get(second, [])):
+            where = finder.place(second, other, seen.docs[second][other])
+            twin = finder.place(first, one, seen.docs[first][one])
             said = f"document {other} of the {second} split is"
             if _plain(texts[first][one]) == _plain(texts[second][other]):
                 same.append((where, f"{said} also in the {first} split ({twin}): keep it in one"))
@@ -133,42 +181,53 @@ def check_overlap(task: Task, finder: DocFinder, docs: Mapping[str, Any], found:
                 near.append((where, f"{said}: keep both in one split"))
         found.several(same)
         found.several(near)
-    for split in SPLITS:
-        if repeated := sum(count - 1 for count in Counter(texts[split]).values()):
+    for split, some in texts.items():
+        if repeated := sum(count - 1 for text, count in Counter(some).items() if text):
             found.remarks.append(f"{repeated} documents of the {split} split stand there more than once")
+
+
+def _content(task: Task, doc: Mapping[str, Any]) -> str:
+    try:
+        return content(task, doc)
+    except Exception:  # noqa: BLE001 (a prompt that raises was told)
+        return ""
 
 
 def _plain(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-def check_lengths(task: Task, finder: DocFinder, base: BaseModel, found: Findings) -> None:
-    """Prompts (with their answers in training, with room for one in a test) that do not fit in the model's context."""
+def check_lengths(task: Task, finder: DocFinder, seen: Seen, base: BaseModel, found: Findings) -> None:
+    """Prompts (with their answers in training, with room for one where it is to be written) that do not fit in the context."""
     context = base.config().get("max_position_embeddings")
     if not isinstance(context, int):
         return
     tokenizer = base.tokenizer()
-    template = chat_template(tokenizer) if task.meta.chat_template else None
-    generates = task.lm_eval.OUTPUT_TYPE == "generate_until"
-    room = int((task.config.generation_kwargs or {}).get("max_gen_toks", 256)) if generates else 0
+    try:
+        template = chat_template(tokenizer) if task.meta.chat_template else None
+    except UserError as error:
+        found.fault(finder.key("metadata", "tunebench", "chat_template"), f"{error}; set it to false, or take another model")
+        return
+    room = int((task.config.generation_kwargs or {}).get("max_gen_toks", 256))
+    part = seen.part(task)
     long: list[tuple[str, str]] = []
-    for split in SPLITS:
-        extra = 0 if split == "train" else room
+    for split, numbers in seen.good.items():
+        asked: list[tuple[int, str, int]] = []
         if split == "train":
-            pairs = [(example.doc_id, example.prompt + example.completion) for example in task.examples(template)]
+            asked = [(example.doc_id, example.prompt + example.completion, 0) for example in part.examples(template)]
         else:
-            pairs = [(s.doc_id, max(map(_asked, s.requests), key=len)) for s in task.samples(template, split)]
-        lengths = [len(ids) for ids in tokenizer([text for _, text in pairs])["input_ids"]] if pairs else []
-        docs = task.docs(split)
-        for (number, _), length in zip(pairs, lengths, strict=True):
-            if length + extra > context:
+            for sample in part.samples(template, split) if numbers else ():
+                for one in sample.requests:
+                    writes = one.request_type == "generate_until"
+                    asked.append((sample.doc_id, "".join(a for a in one.args if isinstance(a, str)), room if writes else 0))
+        lengths = [len(ids) for ids in tokenizer([text for _, text, _ in asked])["input_ids"]] if asked else []
+        told = set()
+        for (position, _, extra), length in zip(asked, lengths, strict=True):
+            if length + extra > context and position not in told:
+                told.add(position)
+                number = numbers[position]
                 answer = f" with {extra} for the answer" if extra else ""
                 said = f"document {number} of the {split} split takes {length} tokens{answer}, more than the {context} of"
                 mend = "shorten it, or take a model with a longer context"
-                long.append((finder.place(split, number, docs[number]), f"{said} {base.name}: {mend}"))
+                long.append((finder.place(split, number, seen.docs[split][number]), f"{said} {base.name}: {mend}"))
     found.several(long)
-
-
-def _asked(request: Any) -> str:
-    """All that a model reads of a request: the prompt, and the continuation that it rates."""
-    return "".join(part for part in request.args if isinstance(part, str))

@@ -45,9 +45,9 @@ class DocFinder:
     def __init__(self, file: TaskFile) -> None:
         self.file = file
 
-    def key(self, name: str) -> str:
+    def key(self, *names: str) -> str:
         """``file:line`` of a key of the task's YAML."""
-        return self.file.where(name)
+        return self.file.where(*names)
 
     def split(self, split: str) -> str:
         """``file:line`` where the YAML names a split (test falls back to validation, a missing validation to training)."""
@@ -55,14 +55,15 @@ class DocFinder:
         return self.file.where(next((key for key in keys if self.file.config.get(key)), "task"))
 
     def place(self, split: str, number: int, doc: Mapping[str, Any]) -> str:
-        """``file:line`` of a document's row: in the file of its split's name by its number, else wherever its longest text
-        stands; else where the YAML names the split."""
+        """``file:line`` of a document's row: by its number in JSON lines of its split's name, else wherever its longest text
+        stands, that split's file first; else where the YAML names the split."""
         longest = max((value for value in doc.values() if isinstance(value, str)), key=len, default="")
         forms = {longest, json.dumps(longest, ensure_ascii=False)[1:-1], json.dumps(longest)[1:-1], longest.replace('"', '""')}
-        for path, lines in self._files.items():
+        files = sorted(self._files.items(), key=lambda item: item[0].stem != split)
+        for path, lines in files:
             if path.stem == split and path.suffix == ".jsonl" and number < len(lines) and any(f in lines[number] for f in forms):
                 return f"{path}:{number + 1}"
-        for path, lines in self._files.items():
+        for path, lines in files:
             for line, text in enumerate(lines, start=1):
                 if longest and any(form in text for form in forms):
                     return f"{path}:{line}"
@@ -73,7 +74,7 @@ class DocFinder:
         found = {}
         for path in sorted(self.file.path.parent.iterdir()):
             if path.suffix in _ROWS and path.is_file() and path.stat().st_size <= _MOST_BYTES:
-                found[path] = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                found[path] = path.read_text(encoding="utf-8", errors="replace").split("\n")
         return found
 
 

@@ -50,7 +50,7 @@ def print_check(target: str, folders: Sequence[Path], data_dir: Path | None, mod
         if file is None:
             raise unknown_task(target, folders)
         files = [file]
-    for line in broken:
+    for line in dict.fromkeys(broken):  # a file that several include is told once
         print(line)
     base = find_model(model)
     sound = not broken

@@ -46,12 +46,14 @@ def load_task(
     where = str(file.path) if file else f"lm-eval's task {name}"
     with quiet():
         loaded = load_lm_eval(name, file, folders, data_dir, dict(data))
+    known = set(loaded.aggregation())
+    if not known:
+        raise UserError(f"{file.where('metric_list') if file else where}: task '{name}' has no metric: name one in metric_list")
     guessed: list[str] = []
     if meta is None:
         meta, guessed = infer(loaded)
     task = Task(name, loaded, meta, file, [f"task '{name}' states no metadata.tunebench; inferred: {one}" for one in guessed])
     task.notes += task.set_aside()
-    known = set(loaded.aggregation())
     if task.meta.main_metric not in known:
         place = file.where("metadata", "tunebench", "main_metric") if file else where
         raise UserError(f"{place}: {unknown('metric', task.meta.main_metric, known)}")
@@ -121,7 +123,7 @@ def check_metrics(task: Task) -> None:
     where = task.file.where("metric_list") if task.file else task.where
     for name, aggregate in task.lm_eval.aggregation().items():
         if aggregate is None:
-            raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know")
+            raise UserError(f"{where}: metric '{name}' has an aggregation that lm-eval does not know: write mean, or a !function")
     docs = task.lm_eval.eval_docs
     given: set[str] = set(INSTRUCTION_METRICS) if task.meta.kind == "instruction" else set()
     try:

@@ -24,7 +24,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, A
         raise UserError(f"{path}:{line}: not UTF-8: save the file as UTF-8") from error
     rows = _json_lines(text, path) if path.suffix.lower() == ".jsonl" else _separated(text, path)
     if not rows:
-        raise UserError(f"{path} holds no rows")
+        raise UserError(f"{path}:1: the file holds no rows: add some")
     known = dict.fromkeys(key for _, row in rows for key in row)
     for column in columns:
         if column not in known:

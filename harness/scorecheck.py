@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.doccheck import Seen
 from harness.errors import one_line
 from harness.faults import DocFinder, Findings, own_line
 from harness.task import Sample, Task
@@ -29,81 +30,96 @@ class _Scripted:
         return [str(self.answers.get(request.doc_id, "")) for request in requests]
 
 
-def check_scores(task: Task, finder: DocFinder, found: Findings) -> None:
-    """Score scripted answers to the test documents the way a run would."""
-    samples = [s for s in task.samples(None, limit=_SCORED) if s.reference is not None]
-    if not samples:
-        return
-    where = finder.key("process_results") if task.file and "process_results" in task.file.config else finder.key("metric_list")
-    chooses = task.lm_eval.OUTPUT_TYPE == "multiple_choice"
-    right: dict[int, Any] = {s.doc_id: s.choices.index(str(s.reference)) if chooses else s.reference for s in samples}
-    wrong: dict[int, Any] = {s.doc_id: (right[s.doc_id] + 1) % len(s.choices) if chooses else "" for s in samples}
-    if task.meta.kind == "instruction":  # a prompt without a reference has no perfect answer that is known
-        right = {number: answer for number, answer in right.items() if answer}
-    if task.meta.kind == "entities" and not any(s.doc["entities"] for s in samples):
-        found.remarks.append("no test text has an entity: what a perfect answer scores cannot be tried")
-        right = {}
-    odd: list[dict[int, Any]] = [] if chooses else [dict.fromkeys(right, text) for text in _ODD]
-    for answers in (right, wrong, *odd):
-        if _raises(task, [s for s in samples if s.doc_id in answers], answers, finder, where, found):
+def check_scores(task: Task, finder: DocFinder, seen: Seen, found: Findings) -> None:
+    """Score scripted answers to the test documents the way a run would; what is told first ends it."""
+    _Scoring(task, finder, seen, found).check()
+
+
+class _Scoring:
+    def __init__(self, task: Task, finder: DocFinder, seen: Seen, found: Findings) -> None:
+        self.task, self.finder, self.found, self.docs = seen.part(task), finder, found, seen.docs["test"]
+        self.numbers = seen.good["test"]
+        self.chooses = task.lm_eval.OUTPUT_TYPE == "multiple_choice"
+        stated = task.file is not None and "process_results" in task.file.config
+        self.where = finder.key("process_results" if stated else "metric_list")
+
+    def check(self) -> None:
+        samples = [sample for sample in self.task.samples(None, limit=_SCORED) if sample.reference is not None]
+        right = {sample.doc_id: self._right(sample) for sample in samples}
+        wrong = {s.doc_id: (right[s.doc_id] + 1) % len(s.choices) if self.chooses else "" for s in samples}
+        kind, main = self.task.meta.kind, self.task.meta.main_metric
+        if kind == "instruction":  # a prompt without a reference has no perfect answer that is known
+            right = {number: answer for number, answer in right.items() if answer}
+        if kind == "entities" and not any(sample.doc["entities"] for sample in samples):
+            self.found.remarks.append("no test text has an entity: what a perfect answer scores cannot be tried")
+            right = {}
+        odd = [] if self.chooses else [dict.fromkeys(right, text) for text in _ODD]
+        if any(self._raises(samples, answers) for answers in (right, wrong, *odd)):
             return
-    better = task.lm_eval.higher_is_better().get(task.meta.main_metric, True)
-    if not better:
-        found.remarks.append(f"lower is better for {task.meta.main_metric}: perfect and empty answers are not tried on it")
-        return
-    _expect(task, [s for s in samples if s.doc_id in right], right, lambda v: abs(v - 1) < _CLOSE, "a perfect", "1", where, found)
-    name = "a wrong" if chooses else "an empty"
-    _expect(task, samples, wrong, lambda v: v < _CLOSE, name, "0", where, found)
+        if not self.task.lm_eval.higher_is_better().get(main, True):
+            self.found.remarks.append(f"lower is better for {main}: perfect and empty answers are not tried on it")
+            return
+        known = [sample for sample in samples if sample.doc_id in right]
+        if not self._expect(known, right, lambda value: abs(value - 1) < _CLOSE, "a perfect", "1"):
+            self._expect(samples, wrong, lambda value: value < _CLOSE, "a wrong" if self.chooses else "an empty", "0")
 
+    def _right(self, sample: Sample) -> Any:
+        return sample.choices.index(str(sample.reference)) if self.chooses else sample.reference
 
-def _raises(
-    task: Task, samples: Sequence[Sample], answers: dict[int, Any], finder: DocFinder, where: str, found: Findings
-) -> bool:
-    """Whether scoring any sample by itself raises; the first ones are told, with the line of the task's code that did it."""
-    told = []
-    for sample in samples:
-        answer = answers[sample.doc_id]
-        results: list[Any] = [answer]
-        if sample.choices:
-            results = [(-1.0, True) if i == answer else (-9.0, False) for i in range(len(sample.requests))]
-        elif len(sample.requests) > 1:
-            results = [answer, (-1.0, False)]
+    def _raises(self, samples: Sequence[Sample], answers: dict[int, Any]) -> bool:
+        """Whether scoring any sample by itself raises; the first ones are told, with the line of the code that did it."""
+        told = []
+        for sample in samples:
+            if sample.doc_id not in answers:
+                continue
+            answer = answers[sample.doc_id]
+            results: list[Any] = [answer]
+            if sample.choices:
+                results = [(-1.0, True) if place == answer else (-9.0, False) for place in range(len(sample.requests))]
+            elif len(sample.requests) > 1:
+                results = [answer, (-1.0, False)]
+            try:
+                self.task.lm_eval.process_results(sample.doc, results)
+            except Exception as error:  # noqa: BLE001 (a stranger's scoring; that is what is looked for)
+                shown = f"choice {answer}" if sample.choices else f"answer {one_line(repr(answer), 40)}"
+                said = f"scoring raises {type(error).__name__} ({one_line(error, 80)}) on document {self.numbers[sample.doc_id]}"
+                told.append((own_line(self.task.file, error) or self.where, f"{said}, {shown}: mend it to take any answer"))
+        self.found.several(told)
+        return bool(told)
+
+    def _expect(
+        self, samples: list[Sample], answers: dict[int, Any], holds: Callable[[float], bool], name: str, expected: str
+    ) -> bool:
+        """The main metric of scripted answers, through the same steps as in a run; whether a fault was told."""
+        from harness.cell import predict
+        from harness.score import score
+
+        if not samples:
+            return False
+        main = self.task.meta.main_metric
+        lines = predict(self.task, samples, _Scripted(answers))
         try:
-            task.lm_eval.process_results(sample.doc, results)
-        except Exception as error:  # noqa: BLE001 (a stranger's scoring; that is what is looked for)
-            shown = f"choice {answer}" if sample.choices else f"answer {one_line(repr(answer), 40)}"
-            said = f"scoring raises {type(error).__name__} ({one_line(error, 80)}) on document {sample.doc_id}, {shown}"
-            told.append((own_line(task.file, error) or where, said))
-    found.several(told)
-    return bool(told)
-
-
-def _expect(
-    task: Task,
-    samples: Sequence[Sample],
-    answers: dict[int, Any],
-    holds: Callable[[float], bool],
-    name: str,
-    expected: str,
-    where: str,
-    found: Findings,
-) -> None:
-    """The main metric of scripted answers, through the same steps as in a run."""
-    from harness.cell import predict
-    from harness.score import score
-
-    if not samples:
-        return
-    main = task.meta.main_metric
-    try:
-        metrics, _ = score(task, samples, predict(task, list(samples), _Scripted(answers)))
-    except Exception as error:  # noqa: BLE001
-        said = f"scoring all samples raises {type(error).__name__}: {one_line(error, 120)}"
-        found.fault(own_line(task.file, error) or where, said)
-        return
-    value = metrics[main].value if main in metrics else None
-    if value is None:
-        found.fault(where, f"{name} prediction everywhere gives no {main}")
-    elif not holds(value):
+            metrics, _ = score(self.task, samples, lines)
+        except Exception as error:  # noqa: BLE001
+            said = f"scoring all samples raises {type(error).__name__}: {one_line(error, 120)}"
+            self.found.fault(own_line(self.task.file, error) or self.where, f"{said}: mend the aggregation")
+            return True
+        value = metrics[main].value if main in metrics else None
+        if value is None:
+            mend = "mend the scoring, or choose another main_metric"
+            self.found.fault(self.where, f"{name} prediction everywhere gives no {main}: {mend}")
+            return True
+        if holds(value):
+            return False
+        low = [line for line in lines if expected == "1" and line["scores"].get(main, 1.0) < 1 - _CLOSE]
+        if low and len(low) < len(lines):  # the scoring works; some rows do not score what their own answer should
+            self.found.several([self._row(line, main) for line in low])
+            return True
         said = f"{name} prediction everywhere scores {main} {value:.4g} where it should score {expected}"
-        found.fault(where, f"{said}: mend the scoring, or choose another main_metric")
+        self.found.fault(self.where, f"{said}: mend the scoring, or choose another main_metric")
+        return True
+
+    def _row(self, line: dict, main: str) -> tuple[str, str]:
+        number, score = self.numbers[line["doc_id"]], line["scores"][main]
+        said = f"document {number} of the test split: its own answer, a perfect prediction, scores {main} {score:.4g}"
+        return self.finder.place("test", number, self.docs[number]), f"{said} where it should score 1: mend it"

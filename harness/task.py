@@ -100,8 +100,11 @@ class Task:
                 raise UserError(f"{self.where}: task '{self.name}' has no {split} split: set '{key}' in its YAML")
             if split != "test":
                 docs = self._part(docs, split)
+            if len(docs) == 0 and split == "validation" and self._carves:
+                said = f"task '{self.name}' has too few training documents to set any aside for validation"
+                raise UserError(f"{self.where}: {said}: add some, or a validation split")
             if len(docs) == 0:
-                raise UserError(f"{self.where}: the {split} split '{name}' of task '{self.name}' is empty")
+                raise UserError(f"{self.where}: the {split} split '{name}' of task '{self.name}' is empty: add documents")
             self._docs[split] = docs
         return self._docs[split]
 

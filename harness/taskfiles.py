@@ -34,7 +34,7 @@ class TaskFile:
     chain: tuple[Path, ...]
     """the file itself, then what it includes"""
 
-    def where(self, *keys: str) -> str:
+    def where(self, *keys: str | int) -> str:
         """``file:line`` of a key by its path (``"metadata", "tunebench"``), in the file of the chain that has it."""
         for depth in range(len(keys), 0, -1):  # of what does not stand there, the nearest thing above it
             for path in self.chain:
@@ -57,11 +57,17 @@ class TaskFile:
         return code_digest(p for folder in folders for p in folder.glob("*.py"))
 
 
-def _line(path: Path, *keys: str) -> int:
-    """The line (from 1) of a nested key; 0 where the file does not have it."""
+def _line(path: Path, *keys: str | int) -> int:
+    """The line (from 1) of a nested key (a number is a place in a list); 0 where the file does not have it."""
     node: Any = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
     line = 0
     for key in keys:
+        if isinstance(key, int):
+            if not isinstance(node, yaml.SequenceNode) or key >= len(node.value):
+                return 0
+            node = node.value[key]
+            line = node.start_mark.line + 1
+            continue
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         found = next(((k, v) for k, v in pairs if k.value == key), None)
         if found is None:

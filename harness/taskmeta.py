@@ -45,7 +45,7 @@ class TaskMeta(BaseModel):
         if (self.kind == "entities") != bool(self.entity_types):
             raise ValueError("a task of the kind entities declares its entity_types, and no other does")
         if stray := set(self.scored_types) - set(self.entity_types):
-            raise ValueError(f"scored_types names what entity_types does not: {', '.join(sorted(stray))}")
+            raise ValueError(f"scored_types names what entity_types does not: {', '.join(sorted(stray))}: declare it there")
         return self
 
 
@@ -82,7 +82,8 @@ def meta_faults(file: TaskFile, error: ValidationError) -> list[str]:
             said = f"key '{key}' is missing"
             path.pop()
         else:
-            said = f"'{key}': {wrong['msg']}" if path else wrong["msg"]
+            reason = wrong["msg"].removeprefix("Value error, ")
+            said = f"'{key}': {reason}" if path else reason
         faults.append(f"{file.where('metadata', 'tunebench', *path)}: metadata.tunebench: {said}")
     return faults
 
@@ -94,9 +95,9 @@ def infer(loaded: Any) -> tuple[TaskMeta, list[str]]:
     chance = 0.0
     if loaded.OUTPUT_TYPE == "multiple_choice":
         docs = [loaded.eval_docs[i] for i in range(min(50, len(loaded.eval_docs)))]
-        choices = [tuple(loaded.doc_to_choice(doc)) for doc in docs]
+        choices = [tuple(loaded.doc_to_choice(doc) or ()) for doc in docs]
         kind = "classification" if len(set(choices)) == 1 and not loaded.multiple_input else "multiple_choice"
-        chance = sum(1 / len(c) for c in choices) / len(choices)
+        chance = sum(1 / max(1, len(c)) for c in choices) / len(choices)
     version = loaded.VERSION
     whole = int(float(version)) if str(version).replace(".", "", 1).isdigit() else 1
     meta = TaskMeta(

@@ -381,3 +381,19 @@ def test_a_task_may_carry_settings_by_method_and_a_methods_own_win():
 def test_a_tasks_settings_of_the_wrong_type_are_refused(settings):
     with pytest.raises(UserError, match="setting"):
         build_matrix({"tasks": [{"name": "a", "settings": settings}], "methods": ["lora"]})
+
+
+def test_a_description_does_not_stand_over_other_tasks_or_methods(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text(PLAIN + "description: why it is\n")
+    assert read_matrix(path, {"seeds": [1]}).description == "why it is"
+    assert read_matrix(path, {"tasks": ["other"]}).description == ""
+
+
+def test_a_limit_on_the_command_line_takes_the_place_of_a_tasks_own(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text("tasks: [{name: a, test_limit: 9}, b]\nmethods: [x]\n")
+    assert [cell.test_limit for cell in read_matrix(path, {"test_limit": 5}).cells] == [5, 5]
+    assert [cell.test_limit for cell in read_matrix(path, {}).cells] == [9, None]
+    with pytest.raises(UserError, match=r"^--test-limit: test_limit must be a whole number above zero, not 0$"):
+        read_matrix(path, {"test_limit": 0})

@@ -60,7 +60,7 @@ def test_a_csv_becomes_a_sound_task_with_fixed_stratified_splits(new):
     }  # fmt: skip
     task = load_task("mine", [Path("my_tasks")])
     assert (task.choices, task.meta.licence, task.meta.redistribute) == (("cold", "warm"), "CC-BY-4.0", False)
-    assert task.examples(None)[0].prompt.startswith("Message: The ")
+    assert task.examples(None)[0].prompt.startswith("Message: ")
     assert task.examples(None)[0].prompt.endswith("\nTopic (cold or warm):")
     again = new(csv(list(reversed(ROWS))), name="other")
     assert again[0] == 0
@@ -141,7 +141,7 @@ def test_texts_with_quotes_commas_line_ends_and_braces_survive(new):
 
 BAD_CSV = {
     "no file": (None, "nowhere.csv does not exist"),
-    "no rows": ("message,topic\n", "rows.csv holds no rows"),
+    "no rows": ("message,topic\n", "rows.csv:1: the file holds no rows: add some"),
     "no such column": (csv(ROWS, "mesage,topic"), "rows.csv:1: unknown column 'message': did you mean mesage?"),
     "an empty text": (csv([*ROWS, (" ", "warm")]), "rows.csv:20: 'message' is empty: fill it in, or take the row out"),
     "an empty label": (csv([ROWS[0], ("x", ""), *ROWS]), "rows.csv:3: 'topic' is empty"),
