@@ -6,13 +6,15 @@ and no mask is passed: under causal attention a real position never sees the pad
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import postprocess_generated_text
+from transformers.cache_utils import DynamicCache
 
 from harness.decoding import greedy, shared_prefix
 from harness.errors import UserError
@@ -26,6 +28,8 @@ from harness.model import context_length, tokenise
 BATCH_ROWS = 16
 #: rows that are continued together: a step reads all weights once, whatever the number of rows
 GENERATED_ROWS = 64
+#: a common beginning of at least so many tokens is computed once for all rows
+_WORTH_SHARING = 32
 
 
 class CausalLM(TemplateLM):
@@ -40,8 +44,12 @@ class CausalLM(TemplateLM):
         batch_rows: int = BATCH_ROWS,
         generated_rows: int = GENERATED_ROWS,
         progress: Callable[[int, int], None] | None = None,
+        shares_prefix: bool = True,
     ) -> None:
         super().__init__()
+        self.shares_prefix = shares_prefix
+        self.rewrite: Callable[[Any], Any] = lambda request: request
+        """what becomes of a request before it is answered: few-shot puts examples before its prompt"""
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.compute = compute
@@ -83,6 +91,9 @@ class CausalLM(TemplateLM):
         """Digest of what was computed together, in which order."""
         return digest(self.plan)
 
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        return super().loglikelihood([self.rewrite(request) for request in requests], disable_tqdm=disable_tqdm)
+
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
@@ -94,13 +105,31 @@ class CausalLM(TemplateLM):
             groups.setdefault(tuple(ids[:-1]), []).append(index)
         order = sorted(groups, key=lambda ids: (-len(ids), ids))
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        asked = {row: [requests[i] for i in indices] for row, indices in groups.items()}
+        prefix = self._prefix(asked)
         for start in range(0, len(order), self.batch_rows):
             rows = order[start : start + self.batch_rows]
             self.plan.append([digest(row) for row in rows])
-            self._score_rows(rows, [[requests[i] for i in groups[row]] for row in rows], [groups[row] for row in rows], answers)
+            self._score_rows(rows, [asked[row] for row in rows], [groups[row] for row in rows], answers, prefix)
             self.progress(start + len(rows), len(order))
         self.seconds += time.perf_counter() - started
         return answers
+
+    @torch.inference_mode()
+    def _prefix(self, asked: Mapping[tuple[int, ...], Sequence[tuple[Any, list[int], list[int]]]]) -> tuple[int, Any]:
+        """What all rows begin with, if it is worth it: (tokens, their keys and values), computed once; (0, None) else. The
+        positions whose logits are asked for stay out of it."""
+        shared = shared_prefix(self.model, list(asked)) if self.shares_prefix else 0
+        for row, requests in asked.items():
+            shared = min(shared, len(row) - max(len(continuation) for _, _, continuation in requests))
+        if shared < _WORTH_SHARING:
+            return 0, None
+        cache = DynamicCache(config=self.model.config)
+        ids = torch.tensor([next(iter(asked))[:shared]], device=self.compute.device)
+        with autocast(self.compute), head_at(self.model, torch.zeros_like(ids, dtype=torch.bool)):
+            self.model(input_ids=ids, past_key_values=cache, use_cache=True)
+        self.flops += self.costs.forward(shared)
+        return shared, cache
 
     @torch.inference_mode()
     def _score_rows(
@@ -109,7 +138,10 @@ class CausalLM(TemplateLM):
         asked: Sequence[Sequence[tuple[Any, list[int], list[int]]]],
         indices: Sequence[Sequence[int]],
         answers: list[tuple[float, bool]],
+        prefix: tuple[int, Any] = (0, None),
     ) -> None:
+        shared, known = prefix
+        rows = [row[shared:] for row in rows]
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id, dtype=torch.long)
         positions = torch.zeros((len(rows), longest), dtype=torch.bool)
@@ -119,11 +151,11 @@ class CausalLM(TemplateLM):
             keep = min(len(row), max(len(continuation) for _, _, continuation in requests))
             positions[number, len(row) - keep : len(row)] = True
             kept.append(keep)
-            self.flops += self.costs.forward(len(row), logits=keep)
+            self.flops += self.costs.forward(len(row), keys=shared + len(row), logits=keep)
         device = self.compute.device
         positions = positions.to(device)
         with autocast(self.compute), head_at(self.model, positions):
-            logits = self.model(input_ids=ids.to(device), use_cache=False).logits
+            logits = self.model(input_ids=ids.to(device), **_behind(known, len(rows))).logits
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         first = 0
         for keep, requests, numbers in zip(kept, asked, indices, strict=True):
@@ -145,7 +177,7 @@ class CausalLM(TemplateLM):
         all prompts of a batch begin with is computed once."""
         started = time.perf_counter()
         encoded = []
-        for index, request in enumerate(requests):
+        for index, request in enumerate(map(self.rewrite, requests)):
             context, settings = request.args
             new = min(int(settings.get("max_gen_toks", settings.get("max_new_tokens", 256))), self.max_length - 1)
             until = settings.get("until") or []
@@ -184,6 +216,15 @@ class CausalLM(TemplateLM):
             return any(stop in tail for stop in until)
 
         return ends
+
+
+def _behind(known: Any, rows: int) -> dict[str, Any]:
+    """Arguments of a forward pass of `rows` rows behind a prefix: a cache of their own with its keys and values."""
+    if known is None:
+        return {"use_cache": False}
+    cache = copy.deepcopy(known)
+    cache.batch_repeat_interleave(rows)
+    return {"past_key_values": cache, "use_cache": True}
 
 
 def _batches(rows: list, size: int) -> list[list]:

@@ -90,7 +90,7 @@ def estimate_cell(resolved: Resolved, rates: dict[str, float]) -> float | None:
     if predict_rate is None:
         return None
     seconds = _OVERHEAD[True] + predict_flops(resolved, resolved.job.base.config()) / predict_rate
-    if method.trains:
+    if method.trains and method.training_passes:
         per_token = 2.0 * method.training_passes * _block_weights(resolved.job.base.config())
         train_rate = rates.get(_training(resolved), rates.get("probe_train", predict_rate))
         spent = {"flops": cell.budget.amount, "tok": per_token * cell.budget.amount}.get(cell.budget.unit, math.inf)
