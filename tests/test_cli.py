@@ -58,7 +58,7 @@ def test_a_wrong_flag_is_one_line(run, extra, says):
 
 def test_unknown_command_and_matrix():
     assert "did you mean report" in refused("reprot")
-    assert "those that ship: lima, quick" in refused("run", "quik.yaml")
+    assert "those that ship: lima, public, quick" in refused("run", "quik.yaml")
 
 
 def test_a_broken_matrix_names_file_and_line(tmp_path):
