@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, one_line, unknown
+from harness.process import redact
 
 DEFAULT_RESULTS = "results"
 INTERRUPTED = 130
@@ -123,7 +125,7 @@ def run_command(argv: list[str], write_report: Report) -> int:
             return 0
         return _COMMANDS[arguments.command](arguments, write_report)
     except UserError as error:
-        print(f"tunebench: {error}", file=sys.stderr)
+        print(f"tunebench: {redact(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # a folder that is read-only, a disk that is full, a file where a folder is expected
         print(
@@ -229,12 +231,15 @@ def _tasks(arguments: argparse.Namespace, write_report: Report) -> int:
     model = arguments.model or DEFAULT_MODEL
     if arguments.tasks_command == "check":
         return 0 if print_check(arguments.target, folders, _data_dir(arguments), model) else 1
+    from harness.model import find_model
     from harness.newtask import new_task
 
+    find_model(model)  # what is wrong with a name is said before anything is written
     made = new_task(arguments, folders)
     if not print_check(str(made), folders, None, model):
         return 1
-    print(f"try it: tunebench run --include-path {made.parent} --tasks {made.name} --methods majority,zero_shot,lora")
+    place = shlex.quote(str(made.parent))
+    print(f"try it: tunebench run --include-path {place} --tasks {made.name} --methods majority,zero_shot,lora")
     return 0
 
 

@@ -60,8 +60,10 @@ def overlap(train: Iterable[str], test: Sequence[str], run: int = RUN) -> dict[s
 def content(task: Task, doc: Mapping[str, Any]) -> str:
     """A document's own words: the columns that its prompt shows, without what the template adds; else the prompt. (lm-eval's
     ``doc_to_decontamination_query`` is not asked: 0.4.13 evaluates a rendered one as Python.)"""
-    prompt = task.text(dict(doc))
-    shown = [value.strip() for value in doc.values() if isinstance(value, str) and value.strip() and value.strip() in prompt]
+    prompt, target, choices = task.text(dict(doc)), task.config.doc_to_target, task.config.doc_to_choice
+    labels = set(map(str, choices)) if isinstance(choices, list) else set()  # prompts may list them; they are no words of a text
+    columns = [value.strip() for name, value in doc.items() if isinstance(value, str) and name != target]
+    shown = [value for value in columns if value and value not in labels and value in prompt]
     longest = [value for value in shown if not any(value != other and value in other for other in shown)]
     return "\n".join(dict.fromkeys(longest)) or prompt
 

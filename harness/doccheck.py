@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,7 +107,7 @@ def _faults(task: Task, doc: dict, split: str, prompts: Counter[str]) -> Iterato
         yield "prompt", f"doc_to_text raises {type(error).__name__}: {one_line(error, 120)}: mend it, or the row"
         return
     prompts[prompt] += 1
-    if not prompt.strip():
+    if not prompt.strip() or _without_text(task, doc):
         yield "empty", "its prompt is empty: fill its text in, or take it out"
     faulty = [*_entity_faults(task, doc), *_constraint_faults(task, doc)]
     yield from faulty
@@ -145,8 +146,27 @@ def _entity_faults(task: Task, doc: Mapping[str, Any]) -> Iterator[tuple[str, st
                 alone = False
         if alone and (wrong := entities.fault(doc, task.meta.entity_types)):
             yield _with_mend(wrong)
+        elif alone and (wrong := unreadable(doc, task.meta.entity_types)):
+            yield "unreadable", wrong
     except (KeyError, TypeError, ValueError) as error:
         yield "entity", f"entities need start, end and type: {type(error).__name__}: {one_line(error, 80)}"
+
+
+def unreadable(doc: Mapping[str, Any], types: Sequence[str]) -> str:
+    """What is wrong where the right answer does not read back as the entities; empty where nothing is."""
+    read = entities.read_answer(doc["text"], entities.answer_line(doc), types)
+    if list(read.entities) == entities.entities_of(doc):
+        return ""
+    return "its own answer reads back as other places (a mention also stands earlier in the text): mark the first one, or all"
+
+
+def _without_text(task: Task, doc: Mapping[str, Any]) -> bool:
+    """Whether every column that the prompt's template names is empty."""
+    template = task.config.doc_to_text
+    if not isinstance(template, str):
+        return False
+    named = [template] if template in doc else [name for name in re.findall(r"\{\{\s*(\w+)", template) if name in doc]
+    return bool(named) and all(doc[name] is None or not str(doc[name]).strip() for name in named)
 
 
 def _with_mend(wrong: str) -> tuple[str, str]:

@@ -28,7 +28,7 @@ def check_file(file: TaskFile, found: Findings, ours: bool) -> tuple[TaskMeta | 
     """The block of ours where it is sound, and whether it makes sense to load the task at all."""
     loads = _check_keys(file, found)
     for split, keys in {"train": ("training_split",), "test": ("test_split", "validation_split")}.items():
-        if not any(file.config.get(key) for key in keys):
+        if not any(file.config.get(key) for key in keys) and (ours or "class" not in file.config):  # a class may have its own
             mend = f"set {' or '.join(keys)} to the name that the data have for it"
             found.fault(f"{file.path}:1", f"there is no {split} split: {mend}")
             loads &= split != "test"
@@ -74,6 +74,10 @@ def _check_keys(file: TaskFile, found: Findings) -> bool:
     if plain:
         said = f"choices are text, and YAML reads {', '.join(plain[:3])} as something else (a bool or a number): set quotes"
         found.fault(file.where("doc_to_choice"), said)
+    listed = [str(one) for one in choices] if isinstance(choices, list) else []
+    if "" in listed or len(set(listed)) < len(listed):
+        found.fault(file.where("doc_to_choice"), "a choice is empty, or stands twice: give each a text of its own")
+        plain = [*plain, "twice"]
     return not strange and not plain
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, one_line
+from harness.keys import digest
+from harness.paths import cache_folder
 from harness.process import redact
 
 #: how files of the Hub are read, by the end of their names
@@ -32,12 +34,22 @@ def load_hub_dataset(
         local = None
     try:
         if files is None:
-            return load_dataset(str(local), **options) if local else load_dataset(repository, revision=revision, **options)
+            if local:
+                return load_dataset(str(local), cache_dir=cache_of(local), **options)
+            return load_dataset(repository, revision=revision, **options)
         paths = {split: str(local / path) if local else _file(repository, revision, path) for split, path in files.items()}
         reader = _READERS[Path(next(iter(files.values()))).suffix]
         return load_dataset(reader, data_files=paths, **options)
     except Exception as error:  # the client and the readers raise many kinds; each is the user's to mend
         raise cannot_be_had(repository, revision, error, local) from error
+
+
+def cache_of(local: Path) -> str:
+    """A cache folder for a local copy as it is now: `datasets` itself knows a folder by its name only, and would give what
+    another copy of that name, or an older state of this one, once held."""
+    files = [path for path in sorted(local.rglob("*")) if path.is_file()]
+    state = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return str(cache_folder() / "copies" / digest([str(local.resolve()), state])[:24])
 
 
 def _file(repository: str, revision: str, path: str) -> str:

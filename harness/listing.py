@@ -31,13 +31,17 @@ def print_tasks(folders: Sequence[Path]) -> None:
 
 def print_check(target: str, folders: Sequence[Path], data_dir: Path | None, model: str) -> bool:
     """Check a task by name, or all tasks of a folder, and print what is wrong with each; returns whether nothing is."""
+    from harness.faults import Findings, own_line
     from harness.model import find_model
+    from harness.process import redact
     from harness.taskcheck import check_task
     from harness.taskfiles import find_in_catalogue, find_task_file, iter_task_files, read_task_file, unknown_task
 
     files, broken = [], []
     catalogue = False
-    if Path(target).is_dir():
+    if Path(target).is_file() and Path(target).suffix in (".yaml", ".yml"):
+        files = [read_task_file(Path(target))]
+    elif Path(target).is_dir():
         for path, name, error in iter_task_files([Path(target)]):
             broken += [str(error)] if error is not None else []
             files += [read_task_file(path)] if name is not None else []
@@ -55,14 +59,19 @@ def print_check(target: str, folders: Sequence[Path], data_dir: Path | None, mod
     base = find_model(model)
     sound = not broken
     for file in files:
-        found = check_task(file, data_dir, base, ours=not catalogue)
+        try:
+            found = check_task(file, data_dir, base, ours=not catalogue)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a task's own code may do anything; the others are still checked)
+            found = Findings()
+            said = f"the check cannot go on: {type(error).__name__}: {one_line(error, 200)}; mend that first"
+            found.fault(own_line(file, error) or f"{file.path}:1", said)
         sound &= not found.faults
         for line in found.faults:
-            print(line)
+            print(redact(line))
         for line in found.remarks:
-            print(f"  remark: {line}")
+            print(redact(f"  remark: {line}"))
         said = f"{len(found.faults)} to mend" if found.faults else "nothing to mend"
-        print(f"{file.config['task']}: {said}{f' ({found.counts})' if found.counts else ''}")
+        print(f"{file.config.get('task')}: {said}{f' ({found.counts})' if found.counts else ''}")
     return sound
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UserError, one_line, unknown
-from harness.hub import cannot_be_had, comes_from_the_hub
+from harness.hub import cache_of, cannot_be_had, comes_from_the_hub
 from harness.instruction_scores import METRICS as INSTRUCTION_METRICS
 from harness.task import Task, quiet
 from harness.taskfiles import TaskFile, find_in_catalogue, find_task_file, unknown_task
@@ -93,11 +93,12 @@ def load_lm_eval(
                 raise UserError(f"{where}: task '{name}' does not load: {why} ({one_line(error)})") from error
             # lm-eval looks at the first test document while it loads
             raise UserError(f"{where}: task '{name}' does not load: its test split is empty") from error
-        except Exception as error:  # whatever a task's own data source raises is the user's to mend
+        except (Exception, SystemExit) as error:  # whatever a task's own data source raises is the user's to mend
             if repository and comes_from_the_hub(error):
                 kwargs = file.config.get("dataset_kwargs") if file else None
                 revision = str(kwargs.get("revision") or "") if isinstance(kwargs, dict) else ""
-                raise UserError(f"{where}: {cannot_be_had(repository, revision, error)}") from error
+                copy = data_dir / repository if data_dir and (data_dir / repository).is_dir() else None
+                raise UserError(f"{where}: {cannot_be_had(repository, revision, error, copy)}") from error
             raise UserError(f"{where}: task '{name}' does not load: {type(error).__name__}: {one_line(error)}") from error
 
 
@@ -112,7 +113,10 @@ def _folder(file: TaskFile | None, repository: str, data_dir: Path | None) -> It
         yield file.path.parent
         return
     with tempfile.TemporaryDirectory() as made:
+        kwargs = file.config.get("dataset_kwargs")
+        kept = {key: value for key, value in kwargs.items() if key != "revision"} if isinstance(kwargs, dict) else {}
         said = {"include": str(file.path), "task": file.config["task"], "dataset_path": str(local)}
+        said["dataset_kwargs"] = kept | {"cache_dir": cache_of(local)}
         Path(made, "task.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
         yield Path(made)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.doccheck import unreadable
 from harness.entities import answer_line, fault
 from harness.errors import UserError, one_line
 from harness.rows import read_rows
@@ -40,10 +41,22 @@ def new_task(arguments: argparse.Namespace, folders: Sequence[Path]) -> Path:
     home = arguments.to.expanduser() / name
     if home.exists():
         raise UserError(f"{home} exists already: choose another name, or another folder with --to")
+    if not arguments.licence.strip() or (arguments.redistribute and arguments.licence.strip().lower() == "unknown"):
+        raise UserError("--redistribute passes the text on, so --licence must name the licence that allows it")
     rows = read_rows(source, [arguments.text, arguments.label or arguments.entities])
     docs = _labelled(rows, source, arguments) if arguments.label else _with_entities(rows, source, arguments)
     docs, dropped = _once(docs, "label" if arguments.label else "entities")
+    if arguments.label:
+        _enough(docs, source, arguments.label)
+    if not docs:
+        raise UserError(f"{source}:1: no row is left: every text has several answers ({dropped['with several answers']} rows)")
     splits = _split(docs, "label" if arguments.label else "")
+    if arguments.label:
+        labels = {doc["label"] for doc in docs}
+        for split in ("train", "test"):
+            if lacking := sorted(labels - {doc["label"] for doc in splits[split]}):
+                mend = "its texts are nearly the same, and those stand in one split: add others"
+                raise UserError(f"{source}:1: no row of label '{lacking[0]}' is left for the {split} split; {mend}")
     said = _classification(splits, arguments) if arguments.label else _entities(splits, arguments)
     _write(home, name, splits, said, dropped, arguments)
     return home
@@ -57,15 +70,19 @@ def _labelled(rows: list[tuple[int, dict]], source: Path, arguments: argparse.Na
             if value is None or not str(value).strip():
                 raise UserError(f"{source}:{line}: '{column}' is empty: fill it in, or take the row out")
         docs.append({"text": str(text).strip(), "label": str(label).strip()})
+    return docs
+
+
+def _enough(docs: list[dict], source: Path, column: str) -> None:
+    """Whether there are enough rows of every label, and neither too few labels nor too many."""
     counts = Counter(doc["label"] for doc in docs)
-    if len(counts) < 2:
-        raise UserError(f"{source}:1: '{arguments.label}' holds one label only ({next(iter(counts))}): nothing can be learnt")
+    if len(counts) == 1:
+        raise UserError(f"{source}:1: '{column}' holds one label only ({next(iter(counts))}): nothing can be learnt")
     if len(counts) > _MOST_LABELS:
-        raise UserError(f"{source}:1: '{arguments.label}' holds {len(counts)} labels, {_MOST_LABELS} at most: is it the label?")
+        raise UserError(f"{source}:1: '{column}' holds {len(counts)} labels, {_MOST_LABELS} at most: is it the label?")
     if rare := [f"{label} ({count})" for label, count in sorted(counts.items()) if count < _LEAST]:
         mend = f"every label needs {_LEAST}: add rows, or join labels"
         raise UserError(f"{source}:1: too few rows of {', '.join(rare[:5])}; {mend}")
-    return docs
 
 
 def _with_entities(rows: list[tuple[int, dict]], source: Path, arguments: argparse.Namespace) -> list[dict]:
@@ -81,7 +98,7 @@ def _with_entities(rows: list[tuple[int, dict]], source: Path, arguments: argpar
     if not types:
         raise UserError(f"{source}:1: no row has an entity: is '{arguments.entities}' the column?")
     for line, doc in docs:
-        if wrong := fault(doc, types):
+        if wrong := fault(doc, types) or unreadable(doc, types):
             raise UserError(f"{source}:{line}: {wrong}")
     return [doc for _, doc in docs]
 
@@ -136,14 +153,38 @@ def _split(docs: list[dict], stratum: str) -> dict[str, list[dict]]:
         splits["test"] += some[:first]
         splits["validation"] += some[first:second]
         splits["train"] += some[second:]
+    while _moved(splits):  # what joins a split may itself be like a third one
+        pass
+    for part in splits.values():
+        part.sort(key=lambda doc: hashlib.sha256(f"order {doc['text']}".encode()).digest())
+    return splits
+
+
+def _moved(splits: dict[str, list[dict]]) -> bool:
+    """Move texts that are nearly one of an upper split there; whether any was moved."""
+    before = {split: len(part) for split, part in splits.items()}
     for upper, lower in (("test", "validation"), ("test", "train"), ("validation", "train")):
         texts = [doc["text"] for doc in splits[lower]]
         near = {position for _, position, _ in similar_pairs([doc["text"] for doc in splits[upper]], texts)}
         splits[upper] += [doc for position, doc in enumerate(splits[lower]) if position in near]
         splits[lower] = [doc for position, doc in enumerate(splits[lower]) if position not in near]
-    for part in splits.values():
-        part.sort(key=lambda doc: hashlib.sha256(f"order {doc['text']}".encode()).digest())
-    return splits
+    return before != {split: len(part) for split, part in splits.items()}
+
+
+def _yaml(template: str, arguments: argparse.Namespace, **gaps: Any) -> str:
+    """A template with all its gaps filled at once: names and licence, and text as YAML's double quotes want it."""
+    written = {name: _quoted(value) if isinstance(value, (str, list)) else str(value) for name, value in gaps.items()}
+    written |= {
+        "name": arguments.name,
+        "licence": _quoted(arguments.licence),
+        "redistribute": str(arguments.redistribute).lower(),
+    }
+    return re.sub(r"%(\w+)%", lambda gap: written[gap[1].lower()], template)
+
+
+def _quoted(value: str | list[str]) -> str:
+    plain = all(text.isprintable() or text == "\n" for text in "".join(value))
+    return json.dumps(value, ensure_ascii=not plain).replace("\x7f", "\\x7f")
 
 
 def _classification(splits: dict[str, list[dict]], arguments: argparse.Namespace) -> dict[str, str]:
@@ -153,11 +194,7 @@ def _classification(splits: dict[str, list[dict]], arguments: argparse.Namespace
     heads = [word if re.fullmatch(r"[\w -]+", word) else "Text" for word in (arguments.text, arguments.label)]
     prompt = f"{heads[0].capitalize()}: {{{{text}}}}\n{heads[1].capitalize()} ({_literal(listed)}):"
     return {
-        "yaml": CLASSIFICATION.format(
-            prompt=json.dumps(prompt, ensure_ascii=False),
-            choices=json.dumps(choices, ensure_ascii=False),
-            chance=round(1 / len(choices), 4),
-        ),
+        "yaml": _yaml(CLASSIFICATION, arguments, prompt=prompt, choices=choices, chance=round(1 / len(choices), 4)),
         "scoring": SCORING["classification"].format(constant=tuple(choices)),
         "answers": "One of the labels " + ", ".join(choices) + ".",
     }
@@ -172,14 +209,14 @@ def _entities(splits: dict[str, list[dict]], arguments: argparse.Namespace) -> d
     """The YAML and the scoring of a task of entities. The prompt shows one training text with its answer, which then is no longer
     trained on: without an example, an untuned model cannot know what to write."""
     types = sorted({one["type"] for part in splits.values() for doc in part for one in doc["entities"]})
-    fit = [doc for doc in splits["train"] if doc["entities"] and "\n" not in doc["text"] and not re.search(r"[{}]", doc["text"])]
+    fit = [doc for doc in splits["train"] if doc["entities"]]
     if not fit:
-        raise UserError(f"{arguments.source}:1: no training text of one line has an entity to show in the prompt: add rows")
+        raise UserError(f"{arguments.source}:1: no training text has an entity to show in the prompt: add rows")
     shown = min(fit, key=lambda doc: (-len({one["type"] for one in doc["entities"]}), len(doc["text"])))
     splits["train"].remove(shown)
-    prompt = f"{shown['text']} -> {answer_line(shown)}\n{{{{text}}}} ->"
+    prompt = f"{_literal(' '.join(shown['text'].split()))} -> {_literal(answer_line(shown))}\n{{{{text}}}} ->"
     return {
-        "yaml": ENTITIES.format(prompt=json.dumps(prompt, ensure_ascii=False), types=json.dumps(types)),
+        "yaml": _yaml(ENTITIES, arguments, prompt=prompt, types=types),
         "scoring": SCORING["entities"].format(constant=tuple(types)),
         "answers": "Entities of the types " + ", ".join(types) + ", as characters of the text.",
     }
@@ -195,14 +232,9 @@ def _write(
     if lacking := [split for split, part in splits.items() if not part]:
         raise UserError(f"{arguments.source}:1: too few rows to fill the {' and '.join(lacking)} split: add rows")
     sums = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {file}\n" for file, text in files.items())
-    head = f"# {name}, made from {arguments.source.name} by `tunebench tasks new`; what the keys mean: docs/adding-a-task.md\n"
-    facts = {
-        "licence": json.dumps(arguments.licence, ensure_ascii=False),
-        "redistribute": str(bool(arguments.redistribute)).lower(),
-    }
-    files[f"{name}.yaml"] = head + said["yaml"].replace("%NAME%", name).replace("%LICENCE%", facts["licence"]).replace(
-        "%REDISTRIBUTE%", facts["redistribute"]
-    )
+    origin = f"made from {one_line(arguments.source.name)} by `tunebench tasks new`"
+    head = f"# {name}, {origin}; what the keys mean: docs/adding-a-task.md\n"
+    files[f"{name}.yaml"] = head + said["yaml"]
     files["scoring.py"] = said["scoring"]
     files["SHA256SUMS"] = sums
     left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count) or "none"

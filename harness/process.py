@@ -16,11 +16,11 @@ _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASS|AUTH|CREDENTIAL)", re.IGNOREC
 
 
 def redact(text: str) -> str:
-    """Replace the values of environment variables that look like secrets."""
+    """Replace the values of environment variables that look like secrets, and what stands before the host of an address."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(name):
             text = text.replace(value, f"<{name}>")
-    return text
+    return re.sub(r"://[^/@\s]+@", "://<credentials>@", text)
 
 
 def now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,10 @@ def _json_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{path}:{number}: half a character (a lone surrogate): mend the text") from error
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON: {one_line(error)}") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: a row is an object ({{...}}), not {type(row).__name__}")
@@ -59,13 +63,16 @@ def _json_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
 def _separated(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
     head = text.split("\n", 1)[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if head.count(";") > head.count(",") else ","
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    csv.field_size_limit(10_000_000)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, names = [], None
     start = 1
     try:
         for cells in reader:
             if names is None:
                 names = [cell.strip() for cell in cells]
+                if twice := next((name for name in names if names.count(name) > 1), None):
+                    raise UserError(f"{path}:1: column '{twice}' stands twice: rename one")
             elif cells:
                 if len(cells) != len(names):
                     said = f"{len(cells)} columns where the first line has {len(names)}"

@@ -112,7 +112,7 @@ def score(task: Task, samples: Sequence[Sample], lines: Sequence[dict]) -> tuple
         if aggregate is not None or metric is None:
             aggregate = aggregate or np.mean  # as lm-eval does where a task names no aggregation
             value = float(aggregate(items))
-            if metric is None or metric.value is None or abs(metric.value - value) > 1e-9:
+            if metric is None or metric.value is None or not abs(metric.value - value) <= 1e-9:
                 metric = from_items(items, aggregate, value)  # the task means something of its own by this name
         metrics[name] = metric.model_copy(update={"higher_is_better": bool(better.get(name, True))})
     for name, compute in exact.items():

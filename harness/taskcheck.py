@@ -38,6 +38,10 @@ def check_task(file: TaskFile, data_dir: Path | None, base: BaseModel | None, ou
             return found
     meta, scored = (meta, True) if meta else _what_is_sound(meta_block(file), loaded)
     task = Task(str(file.config["task"]), loaded, meta, file)
+    if loaded.OUTPUT_TYPE not in ("multiple_choice", "generate_until"):
+        said = f"output_type {loaded.OUTPUT_TYPE} has no prompt and completion to train on: set multiple_choice or generate_until"
+        found.fault(file.where("output_type"), said)
+        return found
     scored &= _check_kind(task, found) and _check_metrics(task, found)
     finder = DocFinder(file)
     with quiet():

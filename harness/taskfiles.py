@@ -81,8 +81,8 @@ def _read(path: Path) -> dict[str, Any]:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise broken(path, error) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}:1: cannot be read: {one_line(error)}") from error
+    except (OSError, ValueError, RecursionError) as error:  # a date of the 45th, a thousand brackets
+        raise UserError(f"{path}:1: cannot be read: {one_line(error)}: mend it, or quote the value") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}:1: expected a mapping (key: value), found {type(value).__name__}")
     return value

@@ -7,7 +7,7 @@ metadata:
     main_metric: {metric} # the score that ranks methods
     licence: %LICENCE%
     kind: {kind}
-    chance: {{chance}} # what guessing scores
+    chance: %CHANCE% # what guessing scores
     chat_template: false # true: the prompt is sent as a user's message of a chat
     redistribute: %REDISTRIBUTE% # whether reports and samples may show the text
     version: 1 # raise it when data or prompt change
@@ -25,8 +25,8 @@ CLASSIFICATION = (
     _HEAD
     + """\
 output_type: multiple_choice
-doc_to_text: {prompt}
-doc_to_choice: {choices}
+doc_to_text: %PROMPT%
+doc_to_choice: %CHOICES%
 doc_to_target: label
 process_results: !function scoring.process_results
 metric_list:
@@ -44,7 +44,7 @@ ENTITIES = (
     _HEAD
     + """\
 output_type: generate_until
-doc_to_text: {prompt}
+doc_to_text: %PROMPT%
 doc_to_target: !function scoring.answer_line
 generation_kwargs:
   until: ["\\n"]
@@ -59,9 +59,9 @@ metric_list:
     aggregation: mean
     higher_is_better: false
 """
-    + _META.format(metric="entity_f1", kind="entities").replace("{chance}", "0")
+    + _META.format(metric="entity_f1", kind="entities").replace("%CHANCE%", "0")
     + """\
-    entity_types: {types}
+    entity_types: %TYPES%
 """
 )
 

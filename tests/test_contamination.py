@@ -158,3 +158,14 @@ def test_similarity_is_the_cosine_of_character_ngram_counts():
     assert [(one, other) for one, other, _ in found] == [(0, 0), (1, 2)]
     assert [value for *_, value in found] == pytest.approx([expected[0, 0], expected[1, 2]], abs=1e-3)
     assert list(similar_pairs([], second)) == list(similar_pairs(first, [])) == []
+
+
+def test_labels_that_a_prompt_lists_are_no_words_of_a_document(tmp_path):
+    yaml = TASK.format(name="toy").replace("Label:", "Label (bad or good):")
+    rows = [{"text": f"{word} and no more than that", "label": "good"} for word in ("Plenty", "Little", "Nothing")]
+    twin = [rows[0] | {"label": "bad"}, {"text": "Something else again", "label": "good"}]
+    folder = write_task(tmp_path / "tasks", rows={"train": rows, "validation": rows[1:2], "test": twin}, yaml=yaml)
+    task = load_task("toy", [folder])
+    assert content(task, task.docs("train")[0]) == "Plenty and no more than that"
+    found = overlap([content(task, doc) for doc in task.docs("train")], [content(task, doc) for doc in task.docs("test")])
+    assert found == {"sharing": [0], "identical": [0]}

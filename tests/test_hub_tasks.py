@@ -99,3 +99,19 @@ def test_ncbi_sentences_are_joined_as_printed_and_train_on_the_bundled_snippets(
     assert sample.reference == "condition: ataxia-telangiectasia; condition: AT"
     assert len(task.docs("train")) == len(load_task("medical_ner", [shipped("tasks")]).docs("train"))
     assert not task.meta.redistribute
+
+
+def test_a_local_copy_is_read_as_it_is_now_and_not_as_another_of_its_name_was(local_copy, tmp_path):
+    from harness.hub import load_hub_dataset
+
+    def first() -> str:
+        return load_hub_dataset("mteb/financial_phrasebank", "x", str(local_copy), name="sentences_allagree")["train"][0]["text"]
+
+    assert first().endswith("made up")
+    target = next((local_copy / "mteb" / "financial_phrasebank").rglob("train-*.parquet"))
+    features = Features({"text": Value("string"), "label": ClassLabel(names=list(NAMES))})
+    Dataset.from_list([{"text": "new", "label": 0}], features=features).to_parquet(target)
+    assert first() == "new"
+    target.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"its copy in .* cannot be read: .*; copy the whole repository again"):
+        first()

@@ -134,7 +134,7 @@ def test_tabs_and_json_lines_with_labels_are_read(new):
 
 
 def test_texts_with_quotes_commas_line_ends_and_braces_survive(new):
-    odd = 'He said ""no"", then\nleft; {{text}} {% if %}'
+    odd = 'He said ""no"", then\nleft; {{text}} {% if %} \u2028 \x0b end'
     assert new(csv([*ROWS, (odd, "warm")]))[0] == 0
     assert odd.replace('""', '"') in {row["text"] for part in splits().values() for row in part}
 
@@ -151,6 +151,9 @@ BAD_CSV = {
     "one label": (csv([(text, "warm") for text, _ in ROWS]), "rows.csv:1: 'topic' holds one label only (warm)"),
     "too many labels": (csv([(f"{i} x", f"k{i}") for i in range(70)]), "rows.csv:1: 'topic' holds 70 labels"),
     "a rare label": (csv([*ROWS, ("one of a kind", "hot")]), "rows.csv:1: too few rows of hot (1); every label needs 4"),
+    "a column twice": (csv(ROWS, "message,message"), "rows.csv:1: column 'message' stands twice: rename one"),
+    "all contradict": (csv([*ROWS, *((text, "hot") for text, _ in ROWS)]), "rows.csv:1: no row is left: every text has several"),
+    "one text of a label": (csv([*ROWS, *[("again", "hot")] * 6]), "rows.csv:1: too few rows of hot (1); every label needs 4"),
     "not UTF-8": (csv(ROWS).encode() + "\nZo\xeb,warm".encode("latin-1"), "rows.csv:21: not UTF-8: save the file as UTF-8"),
 }  # fmt: skip
 
@@ -185,6 +188,11 @@ BAD_ENTITIES = {
         "at 0 to 5 says 'oak', the text has 'acorn' there",
     ),
     "a cut word": ({"text": "acorns", "entities": [ENTITY]}, "rows.jsonl:2: entity THING at 0 to 5 ('acorn') cuts a word"),
+    "half a character": (
+        '{"text": "\\ud83d", "entities": []}',
+        "rows.jsonl:2: half a character (a lone surrogate): mend the text",
+    ),
+    "not the first": ({"text": "acorn, acorn", "entities": [ENTITY | {"start": 7, "end": 12}]}, "a mention also stands earlier"),
     "outside": ({"text": "oak", "entities": [ENTITY]}, "rows.jsonl:2: entity THING at 0 to 5 lies outside the text"),
 }
 
@@ -219,3 +227,21 @@ def test_a_file_of_another_kind_is_refused(new):
     status, _, said = new("x", file="rows.xlsx")
     assert status == 2
     assert "a task is made from .csv, .tsv or .jsonl (JSON lines), not from '.xlsx'" in said
+
+
+def test_labels_that_look_like_yaml_or_like_gaps_survive(new):
+    names = ["yes", "null", "1.0", "%NAME%", "a: {b}", 'q"q', "\u007f", "Zoë"]
+    rows = [(f"{text} {WORDS[n]} {n}", name.replace('"', '""')) for n, name in enumerate(names) for text, _ in ROWS[:6]]
+    text = "message,topic\n" + "".join(f'"{text}","{label}"\n' for text, label in rows)
+    status, said, wrong = new(text, "--licence", "%LICENCE%")
+    assert status == 0, said + wrong
+    task = load_task("mine", [Path("my_tasks")])
+    assert sorted(task.choices) == sorted(names)
+    assert task.meta.licence == "%LICENCE%"
+
+
+def test_texts_of_several_lines_with_braces_can_be_shown_in_a_prompt(new):
+    rows = [{"text": f"{word} {{x}}\nby {i} May", "entities": [{"start": 0, "end": len(word), "type": "THING"}]} for i, word in
+            enumerate(WORDS)]  # fmt: skip
+    status, said, wrong = new("".join(json.dumps(row) + "\n" for row in rows), file="rows.jsonl")
+    assert status == 0, said + wrong

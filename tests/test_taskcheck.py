@@ -621,3 +621,36 @@ def test_a_folder_without_tasks_gives_2(command, tmp_path):
     status, printed, wrong = command(str(tmp_path / "empty"))
     assert (status, printed) == (2, [])
     assert wrong == [f"tunebench: {tmp_path}/empty holds no task: no YAML in it says 'task: NAME'"]
+
+
+def test_a_task_that_ends_the_program_ends_no_check_of_others(command, tmp_path):
+    write(tmp_path / "one", CHOICE, loading("raise SystemExit(0)"))
+    yaml = write(tmp_path / "two", FREE, ("task: toy", "task: other"))
+    status, printed, _ = command(str(tmp_path))
+    assert status == 1
+    assert "SystemExit" in printed[0]
+    assert printed[-1] == "other: nothing to mend (3 train, 3 validation, 3 test documents)"
+    assert yaml.exists()
+
+
+def test_secrets_are_not_printed(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_verysecret")
+    write(tmp_path, CHOICE, loading("raise RuntimeError('hf_verysecret at https://me:pass@host/x')"))
+    _, printed, wrong = command("toy")
+    assert "verysecret" not in "".join(printed + wrong)
+    assert "me:pass" not in "".join(printed + wrong)
+    assert "<HF_TOKEN> at https://<credentials>@host/x" in printed[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "at", "says"),
+    [
+        (CHOICE, ("[bad, good]", "[bad, good, bad]"), "doc_to_choice", "stands twice"),
+        (CHOICE, ("output_type: multiple_choice", "output_type: loglikelihood"), "output_type", "no prompt and completion"),
+        (CHOICE, ("train.jsonl", "Flu shuts two wards", " "), ("train", '" "'), "its prompt is empty"),
+    ],
+)
+def test_faults_that_once_went_unseen(check, kind, change, at, says):
+    yaml, found = check(kind, change)
+    assert found.faults[0].startswith(f"{place(yaml, at)}: ")
+    assert says in found.faults[0]

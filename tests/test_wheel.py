@@ -46,7 +46,7 @@ def test_the_code_is_the_wheels(python, tmp_path):
 
 def test_tasks_and_matrices_are_in_it(python, tmp_path):
     assert "financial_sentiment" in run(python, "tasks", cwd=tmp_path).stdout
-    assert "those that ship: lima, quick" in run(python, "plan", "nothing.yaml", cwd=tmp_path).stderr
+    assert "those that ship: lima, public, quick" in run(python, "plan", "nothing.yaml", cwd=tmp_path).stderr
 
 
 def test_it_runs_the_quick_matrix_from_another_folder(python, tmp_path, tiny_model):
