@@ -8,11 +8,11 @@ as a whole training document. What prompts add around a document (its template) 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.constraints import words
 from harness.keys import engine_code
 from harness.record import atomic_write
 
@@ -27,13 +27,9 @@ _SHOWN = 10
 _FILE = "contamination.json"
 
 
-def words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
 def runs(text: str, run: int = RUN) -> set[str]:
     """The runs of `run` words in a text; of a shorter text itself, marked as whole."""
-    found = words(text)
+    found = words(text.lower())
     if len(found) < run:
         return {"whole " + " ".join(found)} if found else set()
     return {" ".join(found[start : start + run]) for start in range(len(found) - run + 1)}
@@ -47,13 +43,13 @@ def overlap(train: Iterable[str], test: Sequence[str], run: int = RUN) -> dict[s
     for number, text in enumerate(test):
         for one in runs(text, run):
             holders.setdefault(one, []).append(number)
-        same.setdefault(" ".join(words(text)), []).append(number)
+        same.setdefault(" ".join(words(text.lower())), []).append(number)
     sharing: set[int] = set()
     identical: set[int] = set()
     for text in train:
         for one in runs(text, run):
             sharing.update(holders.get(one, ()))
-        identical.update(same.get(" ".join(words(text)), ()) if words(text) else ())
+        identical.update(same.get(" ".join(words(text.lower())), ()) if words(text.lower()) else ())
     return {"sharing": sorted(sharing | identical), "identical": sorted(identical)}
 
 

@@ -142,6 +142,14 @@ def read_answer(text: str, line: str, types: Sequence[str]) -> Reading:
     return Reading(tuple(sorted(placed)), tuple(outside))
 
 
+def unreadable(doc: Mapping[str, Any], types: Sequence[str]) -> str:
+    """Why the right answer for a document does not read back as its entities; empty where it does. (A mention takes the first
+    place that the text has for it: a reference that leaves that one unmarked cannot be said.)"""
+    if list(read_answer(doc["text"], answer_line(doc), types).entities) == entities_of(doc):
+        return ""
+    return "its own answer reads back as other places (a mention also stands earlier in the text): mark the first one, or all"
+
+
 def words(text: str) -> list[tuple[int, int]]:
     """(start, end) of each word (letters, digits, ``_``) and of each other visible sign by itself: the units of the tags."""
     return [found.span() for found in _WORD.finditer(text)]

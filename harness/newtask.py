@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.doccheck import unreadable
-from harness.entities import answer_line, fault
+from harness.entities import answer_line, fault, unreadable
 from harness.errors import UserError, one_line
 from harness.rows import read_rows
-from harness.similar import similar_pairs
+from harness.similar import plain, similar_pairs
 from harness.taskfiles import find_in_catalogue, find_task_file
 from harness.templates import CLASSIFICATION, DATASHEET, ENTITIES, SCORING
 
@@ -126,16 +125,12 @@ def _once(docs: list[dict], answer: str) -> tuple[list[dict], dict[str, int]]:
     answers: dict[str, set[str]] = {}
     first: dict[str, dict] = {}
     for doc in docs:
-        key = _plain(doc["text"])
+        key = plain(doc["text"])
         first.setdefault(key, doc)
         answers.setdefault(key, set()).add(json.dumps(doc[answer], sort_keys=True))
     kept = [doc for key, doc in first.items() if len(answers[key]) == 1]
-    several = sum(len(answers[_plain(doc["text"])]) > 1 for doc in docs)
+    several = sum(len(answers[plain(doc["text"])]) > 1 for doc in docs)
     return kept, {"repeated": len(docs) - len(kept) - several, "with several answers": several}
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).lower()
 
 
 def _split(docs: list[dict], stratum: str) -> dict[str, list[dict]]:
@@ -216,7 +211,7 @@ def _entities(splits: dict[str, list[dict]], arguments: argparse.Namespace) -> d
     splits["train"].remove(shown)
     prompt = f"{_literal(' '.join(shown['text'].split()))} -> {_literal(answer_line(shown))}\n{{{{text}}}} ->"
     return {
-        "yaml": _yaml(ENTITIES, arguments, prompt=prompt, types=types),
+        "yaml": _yaml(ENTITIES, arguments, prompt=prompt, types=types, chance=0),
         "scoring": SCORING["entities"].format(constant=tuple(types)),
         "answers": "Entities of the types " + ", ".join(types) + ", as characters of the text.",
     }

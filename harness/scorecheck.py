@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.doccheck import Seen
+from harness.entities import unreadable
 from harness.errors import one_line
 from harness.faults import DocFinder, Findings, own_line
 from harness.task import Sample, Task
@@ -50,6 +51,8 @@ class _Scoring:
         kind, main = self.task.meta.kind, self.task.meta.main_metric
         if kind == "instruction":  # a prompt without a reference has no perfect answer that is known
             right = {number: answer for number, answer in right.items() if answer}
+        if kind == "entities":  # (a reference that no answer says was remarked)
+            right = {s.doc_id: right[s.doc_id] for s in samples if not unreadable(s.doc, self.task.meta.entity_types)}
         if kind == "entities" and not any(sample.doc["entities"] for sample in samples):
             self.found.remarks.append("no test text has an entity: what a perfect answer scores cannot be tried")
             right = {}

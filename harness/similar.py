@@ -14,6 +14,11 @@ _BLOCK = 256
 _COMPARED = 1000
 
 
+def plain(text: str) -> str:
+    """A text without case and with single blanks: what is the same in it is the same text."""
+    return " ".join(text.split()).lower()
+
+
 def similar_pairs(first: Sequence[str], second: Sequence[str], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
     """(position in `first`, position in `second`, cosine from `near` to 1) of every text of `second` that is like one of
     `first`, with the nearest one."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.entities import fault
-from harness.similar import similar_pairs
+from harness.similar import plain, similar_pairs
 
 #: signs that stand without a blank before them, behind them, or on either side
 _NONE_BEFORE, _NONE_BEHIND = frozenset(",.;:)]%-/'"), frozenset("([-/'")
@@ -40,7 +40,7 @@ def distinct(splits: Mapping[str, Iterable[dict]], types: Sequence[str] = ()) ->
     for split in sorted(splits, key=["test", "validation", "train"].index):
         fresh = []
         for doc in splits[split]:
-            known = " ".join(doc["text"].split()).lower()
+            known = plain(doc["text"])
             if known and known not in seen and not (types and fault(doc, types)):
                 seen.add(known)
                 fresh.append(doc)

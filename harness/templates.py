@@ -59,7 +59,7 @@ metric_list:
     aggregation: mean
     higher_is_better: false
 """
-    + _META.format(metric="entity_f1", kind="entities").replace("%CHANCE%", "0")
+    + _META.format(metric="entity_f1", kind="entities")
     + """\
     entity_types: %TYPES%
 """

@@ -503,6 +503,11 @@ def test_a_task_of_lm_evals_own_needs_neither_block_nor_licence_nor_revision(che
         (FREE, [("higher_is_better: true", "higher_is_better: false")], "lower is better for exact_match: perfect and empty"),
         (FREE, [("test.jsonl", "Who mends shoes", "Where is Oslo")], "1 documents of the test split stand there more than once"),
         (ENTITY, [{"test.jsonl": jsonl([marked("Slept well"), marked("Ate soup")])}], "no test text has an entity: what a"),
+        (
+            ENTITY,
+            [{"test.jsonl": jsonl([marked("Ana wrote, then [Ana|NAME] slept"), marked("[Tom|NAME] ate soup")])}],
+            "document 0 of the test split: its own answer reads back as other places (a mention also stands earlier",
+        ),
     ],
 )
 def test_what_is_no_fault_is_remarked(check, kind, changes, says):
